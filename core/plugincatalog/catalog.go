@@ -1,0 +1,18 @@
+// Package plugincatalog knows what each plugin is without starting it: names go in, the pinned digest and description come out.
+// The descriptions stand in a lock file (plugins.lock.hcl) that `postern plugin pin` writes.
+package plugincatalog
+
+import (
+	pluginv1 "github.com/postern-mail/postern/sdk/proto/plugin/v1"
+)
+
+// Entry is one pinned plugin.
+type Entry struct {
+	Name string
+	// Digest is "sha256:" and the lower-case hexadecimal SHA-256 of the executable.
+	Digest      string
+	Description *pluginv1.DescribeResponse
+}
+
+// Catalog holds entries by plugin name. It is not changed after it was built.
+type Catalog map[string]Entry

@@ -1,0 +1,353 @@
+// Package store says what Postern keeps and how it is asked for: messages with their facts and decisions, the copies they were
+// split into, obligations (the outbox), policy events, tracking, samples and verdicts. The implementations are sqlite and postgres
+// below this package; one suite (storetest) holds both to this contract.
+//
+// A Commit is durable when it returns: fsynced, bodies included. Rows are the truth and jobs are hints: a lost or doubled job does
+// no harm because every transition checks the row's version.
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/postern-mail/postern/core/message"
+)
+
+var (
+	// ErrNotFound says that there is no such row.
+	ErrNotFound = errors.New("not found")
+	// ErrConflict says that a row's version was not the expected one: somebody else was faster. Nothing was changed.
+	ErrConflict = errors.New("changed meanwhile")
+	// ErrFull says that a quota (held_bytes) is used up.
+	ErrFull = errors.New("quota used up")
+)
+
+// CopyState says where a copy stands.
+type CopyState string
+
+// The states of a copy. The areas an operator lists are views of them.
+const (
+	CopyUndecided     CopyState = "undecided"     // committed before it was judged; due at once
+	CopyHeld          CopyState = "held"          // waits for the sandbox until DueAt
+	CopyRetry         CopyState = "retry"         // an exception deferred it: judged again at DueAt
+	CopyPostponed     CopyState = "postponed"     // delivered at DueAt
+	CopyDelivering    CopyState = "delivering"    // its obligations are in the outbox
+	CopyQuarantined   CopyState = "quarantined"   // in Area
+	CopyArchived      CopyState = "archived"      // an archived copy, in Area
+	CopyUndeliverable CopyState = "undeliverable" // gave up, and no bounce could be sent
+	CopyDone          CopyState = "done"          // nothing is owed any more; Result says how it ended
+)
+
+// Copy is the message for some of its recipients: one fate. A recipient is in exactly one live copy.
+type Copy struct {
+	ID         string // internal id, with "-1", "-2" where the message was split
+	MessageID  string // internal id of the message
+	Recipients []string
+	State      CopyState
+	Area       string
+	DueAt      time.Time // zero: never by itself
+	Fate       message.Fate
+	Result     string // how it ended, in the words of the tracking log: Normal, Quarantine, Deleted, BouncedBack, ...
+	// FirstWait and Deadline are set once, when the copy is first held; Deadline may only move earlier.
+	FirstWait time.Time
+	Deadline  time.Time
+	// Attempts counts the queries or retries so far.
+	Attempts int
+	// BodySHA256 is the body that leaves for this copy where it differs from the message as it came (archived modified copies).
+	BodySHA256 string
+	// Version is checked and raised by every change of the row; 0 for a copy that is not stored yet.
+	Version int64
+	Changed time.Time
+}
+
+// Record is a message as it is kept.
+type Record struct {
+	Message    message.Message
+	BodySHA256 string
+	Facts      *message.Facts // nil while undecided
+	Decision   *message.Decision
+	Waivers    []message.Waiver
+}
+
+// Body is content to be kept with a commit. Open may be called more than once.
+type Body struct {
+	SHA256 string
+	Size   int64
+	Open   func() (io.ReadCloser, error)
+	// Path names a file with exactly this content that may be hard-linked instead of read, or is "".
+	Path string
+}
+
+// ObligationKind says what is owed.
+type ObligationKind string
+
+// The kinds of obligations.
+const (
+	OweRelay  ObligationKind = "relay"  // hand the copy for Recipient to the next hop
+	OweNotify ObligationKind = "notify" // send the mail in BodySHA256 to Recipient
+	OweBounce ObligationKind = "bounce" // send the DSN in BodySHA256 to Recipient
+)
+
+// Obligation is one row of the outbox, unique by (CopyID, Kind, Rule, Action, Recipient): creating it again is no change.
+type Obligation struct {
+	ID        int64
+	CopyID    string
+	MessageID string
+	Kind      ObligationKind
+	Rule      string
+	Action    string
+	Recipient string
+	// Sender is the envelope sender to use ("" for notifications and bounces).
+	Sender string
+	// Hop is the relay's name, or "host:port" for a hand-off. Rows of one CopyID, Kind, BodySHA256 and Hop leave in one transaction.
+	Hop        string
+	BodySHA256 string // "": the copy itself, with its edits
+	State      ObligationState
+	Attempts   int
+	NextAt     time.Time
+	GiveUpAt   time.Time
+	LastReply  string // the next hop's last words, for the queue listing and the DSN
+	Created    time.Time
+	Version    int64
+}
+
+// ObligationState says whether it is still owed.
+type ObligationState string
+
+// The states of an obligation.
+const (
+	ObligationDue    ObligationState = "due"
+	ObligationDone   ObligationState = "done"
+	ObligationFailed ObligationState = "failed" // refused for good or given up; a bounce or the area undeliverable follows
+)
+
+// Event is one policy event (product-behaviour sections 4.2 and 10).
+type Event struct {
+	ID         string // random GUID
+	At         time.Time
+	Subtype    string // virus-or-malicious-code, advanced-persistent-threat, ... ; see package gate
+	Rule       string
+	Action     string // labels joined by "; "
+	Name       string // malware name or N/A
+	Type       string // kind of malware or N/A
+	ThreatType string
+	Sender     string
+	Recipients []string
+	Subject    string
+	HeaderID   string // Message-ID
+	MessageID  string // internal id
+	CopyID     string
+	Size       int64
+	// Attachments are the violating attachments' display paths.
+	Attachments  []string
+	Reason       string // violation reason
+	TrueFileType string
+	Evidence     string
+	Scanner      string // hostname of the gateway
+}
+
+// Track is one row of message tracking: a copy's final or latest fate.
+type Track struct {
+	At         time.Time
+	MessageID  string
+	CopyID     string
+	HeaderID   string
+	Sender     string
+	Recipients []string
+	Subject    string
+	Client     string
+	Size       int64
+	Kind       string // Normal, Quarantine, Delete, Deferred, BouncedBack, Handoff, RcptChanged, Rejected, Split, Held, Postponed, ...
+	Detail     string // next hop and its reply, rule, or reason
+}
+
+// Change is one transaction. Copies with Version 0 are inserted, others updated where their version still is the given one; one
+// stale version fails the whole change with ErrConflict.
+type Change struct {
+	Record *Record // inserted, or its Facts, Decision and Waivers replaced
+	Bodies []Body
+	Copies []Copy
+	// Obligations with ID 0 are inserted (or left where they exist), others updated by version.
+	Obligations []Obligation
+	Events      []Event
+	Tracks      []Track
+	// Samples are waits of copies for analyses; see Sample.
+	Samples []Sample
+	// DropSamples removes the waits of these copies.
+	DropSamples []string
+	Audit       []Audit
+}
+
+// Audit is one administrative act.
+type Audit struct {
+	At     time.Time
+	By     string
+	Act    string // release, delete, flush, ...
+	Object string // copy id or other
+	Detail string
+}
+
+// Sample is one copy's wait for one sample.
+type Sample struct {
+	CopyID    string
+	MessageID string
+	Sample    message.Sample
+	Since     time.Time
+}
+
+// Submission is one sample's way through a sandbox: at most one live row per key (promise 5).
+type Submission struct {
+	Key      message.SampleKey
+	SHA1     string
+	Analyzer string
+	Server   string
+	Remote   string // the sandbox's own id
+	// State: intent (about to be submitted), pending, done.
+	State    string
+	Asked    time.Time // last query
+	Attempts int
+	NextAt   time.Time
+	Created  time.Time
+	Verdict  *message.Verdict
+	Expires  time.Time // of a verdict in the cache
+	Version  int64
+}
+
+// Page is one page of a listing. After is the cursor that the page before returned, "" for the first.
+type Page struct {
+	After string
+	Limit int
+}
+
+// CopyQuery selects copies. Zero fields select all.
+type CopyQuery struct {
+	States    []CopyState
+	Area      string
+	MessageID string
+	Text      TextQuery
+	DueBefore time.Time
+}
+
+// TextQuery is what an operator asks a log or a queue: every pattern is matched case-insensitively, "*" is a wildcard, ";"
+// separates alternatives, double quotes make text literal, and an empty pattern is all.
+type TextQuery struct {
+	From, To  time.Time // half-open; zero: open
+	Sender    string
+	Recipient string
+	Subject   string
+	Rule      string
+	MessageID string // internal id, copy id, or Message-ID
+	Subtype   string // events
+}
+
+// CopyRow is a copy with the message's columns that listings show.
+type CopyRow struct {
+	Copy
+	Received time.Time
+	Sender   string
+	Subject  string
+	HeaderID string
+	Size     int64
+}
+
+// Usage is how much is kept, in bytes of bodies and in rows.
+type Usage struct {
+	Copies    map[CopyState]int64
+	Bytes     map[CopyState]int64
+	Due       int64 // obligations
+	OldestDue time.Time
+}
+
+// Retention says how long what is finished is kept; zero: for ever.
+type Retention struct {
+	Quarantine, Archive, Undeliverable, Events, Tracking time.Duration
+}
+
+// Workers are what the store's job engine runs. All may be called at least once, also on several gateways, but each job runs on
+// one gateway at a time.
+type Workers struct {
+	// Deliver works off the due obligations of one copy, kind and hop. A returned time is when to come again; zero: no more.
+	Deliver func(ctx context.Context, job DeliverJob) (time.Time, error)
+	// Periodic jobs run on one gateway of those that share the store.
+	Periodic []Periodic
+	// Concurrency is how many deliveries run at once.
+	Concurrency int
+}
+
+// DeliverJob names obligations that leave in one SMTP transaction.
+type DeliverJob struct {
+	CopyID string
+	Kind   ObligationKind
+	Hop    string
+	Body   string
+}
+
+// Periodic is work done at intervals.
+type Periodic struct {
+	Name  string
+	Every time.Duration
+	Run   func(ctx context.Context) error
+}
+
+// Store is the contract. All methods are safe for concurrent use; all times are UTC on return; every error is wrapped.
+type Store interface {
+	// Commit applies the change in one transaction that is durable on return; on error nothing of it is. Commits under way at the
+	// same time share one transaction and fsync where the implementation can. Due obligations get their job in the same
+	// transaction.
+	Commit(ctx context.Context, change *Change) error
+
+	// Record returns a message, or ErrNotFound. id is the internal id, a copy's id or a Message-ID.
+	Record(ctx context.Context, id string) (*Record, error)
+	// OpenBody opens kept content for reading, or ErrNotFound. It streams.
+	OpenBody(ctx context.Context, sha256 string) (io.ReadCloser, error)
+
+	Copy(ctx context.Context, id string) (*Copy, error)
+	// Copies lists newest first; next is "" on the last page, total the number of all.
+	Copies(ctx context.Context, query CopyQuery, page Page) (rows []CopyRow, next string, total int64, err error)
+	// ClaimCopies returns up to limit copies in one of the states with DueAt not after now, and moves their DueAt to until, so that
+	// no other gateway takes them meanwhile. Oldest first.
+	ClaimCopies(ctx context.Context, states []CopyState, now, until time.Time, limit int) ([]Copy, error)
+
+	// Obligations returns all of a copy, or those of a job.
+	Obligations(ctx context.Context, copyID string) ([]Obligation, error)
+	// DueObligations lists what is owed, oldest first, for the queue listing.
+	DueObligations(ctx context.Context, page Page) (rows []Obligation, next string, err error)
+	// Flush makes everything owed due now and returns how many rows that were.
+	Flush(ctx context.Context, now time.Time) (int64, error)
+	// Reconcile inserts the job of every due obligation that has none and returns how many were missing.
+	Reconcile(ctx context.Context, now time.Time) (int64, error)
+
+	Events(ctx context.Context, query TextQuery, page Page) (rows []Event, next string, total int64, err error)
+	// AmendEvents replaces events by id (asynchronous mode).
+	AmendEvents(ctx context.Context, events []Event) error
+	Tracks(ctx context.Context, query TextQuery, page Page) (rows []Track, next string, err error)
+	// AddTracks stores rows in bulk; they are the journal's, of mail that was relayed in session.
+	AddTracks(ctx context.Context, tracks []Track) error
+
+	// Submit inserts a submission with state intent unless a live or cached one with the key exists, which is returned instead.
+	Submit(ctx context.Context, submission Submission) (current Submission, created bool, err error)
+	// UpdateSubmission changes it by version.
+	UpdateSubmission(ctx context.Context, submission Submission) error
+	// Submissions returns those with the keys, in any state.
+	Submissions(ctx context.Context, keys []message.SampleKey) ([]Submission, error)
+	// DueSubmissions returns up to limit of those not done with NextAt not after now, and moves their NextAt to until.
+	DueSubmissions(ctx context.Context, now, until time.Time, limit int) ([]Submission, error)
+	// ClearVerdicts forgets verdicts that are done: all, or of one SHA-256.
+	ClearVerdicts(ctx context.Context, sha256 string) (int64, error)
+	// Waiting returns the copies that wait for the sample.
+	Waiting(ctx context.Context, key message.SampleKey) ([]Sample, error)
+
+	Usage(ctx context.Context) (Usage, error)
+	// Retain removes what is older than the retention, and bodies that nothing refers to any more.
+	Retain(ctx context.Context, now time.Time, retention Retention) (removed int64, err error)
+	// Setting reads and SetSetting writes a small named value that all gateways share.
+	Setting(ctx context.Context, name string) (string, error)
+	SetSetting(ctx context.Context, name, value string) error
+
+	// Start runs the workers until Stop, which waits for those under way.
+	Start(ctx context.Context, workers Workers) error
+	Stop(ctx context.Context) error
+	Close() error
+}
