@@ -16,7 +16,11 @@ const (
 )
 
 // Exceptions returns every exception, in the order in which they are shown.
-func Exceptions() []Exception { return append([]Exception(nil), exceptions[:]...) }
+func Exceptions() []Exception {
+	return []Exception{
+		ExceptionMalformed, ExceptionSecuritySettings, ExceptionEncryption, ExceptionVirtualAnalyzer, ExceptionPluginUnavailable,
+	}
+}
 
 // Trouble is one typed obstacle.
 type Trouble struct {
