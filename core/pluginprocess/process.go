@@ -1,0 +1,150 @@
+// Package pluginprocess runs one plugin process: an executable with its pinned digest goes in, a gRPC connection comes out, and an
+// exit is an event. go-plugin does the handshake; start, output, environment and death are ours, because go-plugin lets one log line
+// kill the host, waits without bound when it kills, and hands the host's environment down.
+package pluginprocess
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+
+	pluginv1 "github.com/postern-mail/postern/sdk/proto/plugin/v1"
+)
+
+// ErrDigest says that the executable is not the one that was pinned.
+var ErrDigest = errors.New("the executable is not the pinned one")
+
+// Spec is what to run and how.
+type Spec struct {
+	Name       string
+	Executable string
+	Args       []string
+	// Digest is "sha256:" and hexadecimal; the executable is refused where it differs. Empty: any (only `plugin pin` does so).
+	Digest string
+	// Env is the whole environment that the operator gave; nothing is inherited.
+	Env map[string]string
+	// Memory is the limit in bytes, 0: none.
+	Memory       int64
+	StartTimeout time.Duration
+	// RunDir is the folder in which the instance's own folder is made (mode 0700). Its path must be short: a socket's path
+	// has at most 108 bytes.
+	RunDir string
+	// Log gets the plugin's cleaned output and the life of the process.
+	Log hclog.Logger
+}
+
+// Process is a plugin that has shaken hands.
+type Process struct {
+	client *goplugin.Client
+	runner *processRunner
+	conn   *grpc.ClientConn
+	dir    string
+	stop   sync.Once
+}
+
+// stopGrace is how long a process has to end by itself once its standard input is closed.
+const stopGrace = 2 * time.Second
+
+// Start runs the executable and returns when the plugin has shaken hands. On error nothing is left running.
+func Start(ctx context.Context, spec Spec) (*Process, error) {
+	dir, err := os.MkdirTemp(spec.RunDir, "p")
+	if err != nil {
+		return nil, fmt.Errorf("start plugin %s: make instance folder: %w", spec.Name, err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "inbox"), 0o700); err != nil {
+		return nil, fmt.Errorf("start plugin %s: make inbox: %w", spec.Name, errors.Join(err, os.RemoveAll(dir)))
+	}
+	p := &Process{dir: dir, runner: newRunner(spec, dir)}
+	p.client = goplugin.NewClient(&goplugin.ClientConfig{
+		HandshakeConfig: goplugin.HandshakeConfig{
+			ProtocolVersion: pluginv1.ProtocolVersion, MagicCookieKey: pluginv1.CookieKey, MagicCookieValue: pluginv1.CookieValue,
+		},
+		Plugins:          goplugin.PluginSet{"postern": connector{}},
+		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
+		SkipHostEnv:      true,
+		StartTimeout:     spec.StartTimeout,
+		Logger:           hclog.NewNullLogger(),
+		SyncStdout:       io.Discard,
+		SyncStderr:       io.Discard,
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: dir},
+		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(pluginv1.MaxMessage), grpc.MaxCallSendMsgSize(pluginv1.MaxMessage))},
+		RunnerFunc: func(_ hclog.Logger, command *exec.Cmd, _ string) (runner.Runner, error) {
+			p.runner.handshakeEnv = command.Env
+			return p.runner, nil
+		},
+	})
+	if err := p.connect(ctx); err != nil {
+		p.Stop()
+		return nil, fmt.Errorf("start plugin %s: %w", spec.Name, err)
+	}
+	return p, nil
+}
+
+// connect shakes hands. It is given up when ctx ends: the process is killed, which ends go-plugin's waiting.
+func (p *Process) connect(ctx context.Context) error {
+	stopWatch := context.AfterFunc(ctx, func() { _ = p.runner.Kill(ctx) })
+	defer stopWatch()
+	protocol, err := p.client.Client()
+	if err != nil {
+		return fmt.Errorf("shake hands: %w%s", err, p.runner.notes())
+	}
+	raw, err := protocol.Dispense("postern")
+	if err != nil {
+		return fmt.Errorf("shake hands: %w", err)
+	}
+	p.conn = raw.(*grpc.ClientConn)
+	return ctx.Err()
+}
+
+// Conn is the connection to the plugin's services.
+func (p *Process) Conn() grpc.ClientConnInterface { return p.conn }
+
+// Inbox is the folder in which the plugin finds bodies by reference.
+func (p *Process) Inbox() string { return filepath.Join(p.dir, "inbox") }
+
+// Pid is the process id.
+func (p *Process) Pid() int { return p.runner.pid() }
+
+// Exited is closed when the process has ended, for whatever reason.
+func (p *Process) Exited() <-chan struct{} { return p.runner.exited }
+
+// ExitStatus says how the process ended and what it last wrote to standard error; call it after Exited.
+func (p *Process) ExitStatus() string { return p.runner.exitStatus() }
+
+// Stop ends the process and removes its folder. It closes the plugin's standard input, waits a moment, then kills the process
+// group. It is bounded, idempotent, and needs no answer from the plugin.
+func (p *Process) Stop() {
+	p.stop.Do(func() {
+		p.runner.shutdown(stopGrace)
+		// The process is gone, so that go-plugin's own Kill, which has no deadline, has nothing left to wait for.
+		p.client.Kill()
+		if err := os.RemoveAll(p.dir); err != nil {
+			p.runner.spec.Log.Warn("removing the instance folder failed", "error", err)
+		}
+	})
+}
+
+// connector hands the connection out as it is.
+type connector struct {
+	goplugin.NetRPCUnsupportedPlugin
+}
+
+func (connector) GRPCServer(*goplugin.GRPCBroker, *grpc.Server) error {
+	return errors.New("the host serves no plugin")
+}
+
+func (connector) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
+	return conn, nil
+}
