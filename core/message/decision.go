@@ -57,6 +57,8 @@ type Match struct {
 	Rule      string    `json:"rule"`
 	Number    int       `json:"number,omitempty"` // as `postern policy show` prints it
 	Exception Exception `json:"exception,omitempty"`
+	// Recipients are those of the fate for whom it matched: copies that leave alike are one, whatever was logged on the way.
+	Recipients []string `json:"recipients"`
 	// Kind is virus or other for rules.
 	Kind     string    `json:"kind,omitempty"`
 	Findings []Finding `json:"findings,omitempty"`

@@ -17,7 +17,9 @@ type Message struct {
 	Received   time.Time `json:"received"`
 	Session    Session   `json:"session"`
 	Envelope   Envelope  `json:"envelope"`
-	Size       int64     `json:"size"` // bytes of DATA as received
+	Size       int64     `json:"size"`   // bytes of DATA as received
+	SHA1       string    `json:"sha1"`   // of the bytes as received
+	SHA256     string    `json:"sha256"` // of the bytes as received
 	HeaderID   string    `json:"header_id"`
 	Subject    string    `json:"subject"` // decoded, control characters removed
 	HeaderFrom string    `json:"header_from"`
