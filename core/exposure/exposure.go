@@ -111,6 +111,18 @@ func Scan(call string, queries []int, m *message.Message, tree *message.Tree, in
 	return v, nil
 }
 
+// Container builds the view of an unpacker call: one part with its body, and nothing else of the message.
+func Container(call string, part *message.Part, inbox string) (*View, error) {
+	v := &View{Opening: &pluginv1.ScanOpening{Call: call}}
+	wire := Part(part)
+	inline := 0
+	if err := v.addBody(wire, part, 0, inbox, &inline); err != nil {
+		return nil, errors.Join(err, v.Close())
+	}
+	v.Opening.Parts = []*pluginv1.Part{wire}
+	return v, nil
+}
+
 func wantsBody(in *pluginv1.Inputs, part *message.Part) bool {
 	if !part.Leaf() || part.Body == nil || part.Size == 0 {
 		return false

@@ -1,0 +1,102 @@
+// Package inspect makes all plugin calls for a message: the spooled bytes and the live queries go in, Facts come out. A plugin is
+// called at most once per message; the calls run side by side; whatever keeps a plugin from answering becomes a typed trouble.
+package inspect
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/postern-mail/postern/core/content"
+	"github.com/postern-mail/postern/core/message"
+	"github.com/postern-mail/postern/core/pluginpool"
+	"github.com/postern-mail/postern/core/spool"
+	pluginv1 "github.com/postern-mail/postern/sdk/proto/plugin/v1"
+)
+
+// Scanner is one plugin with the role scanner, as a generation runs it.
+type Scanner struct {
+	Name    string
+	Digest  string
+	Version string
+	Inputs  *pluginv1.Inputs
+	Pool    *pluginpool.Pool
+}
+
+// Matcher finds suspicious objects in a tree; it is the core's own and does no I/O.
+type Matcher interface {
+	Match(tree *message.Tree) message.Report
+}
+
+// Inspector looks at messages with the plugins of one generation.
+type Inspector struct {
+	Scanners []Scanner
+	// Unpacker is nil where no plugin takes containers apart.
+	Unpacker *Unpacker
+	// Objects matches suspicious objects under the name of their source; nil where the policy has none.
+	Objects    Matcher
+	ObjectsTag string
+	Limits     content.Limits
+	Revision   string
+	// CallName makes the random name of a call.
+	CallName func() string
+	Log      hclog.Logger
+}
+
+// Live are the queries to ask, by plugin.
+type Live map[string][]int
+
+// Inspect takes the message apart and asks the live queries. The tree's bodies live as long as the scope. An error means that
+// nothing could be found out (the spool failed, ctx ended); everything less is in the facts.
+func (i *Inspector) Inspect(
+	ctx context.Context, m *message.Message, raw message.Body, scope *spool.Scope, live Live,
+) (*message.Facts, error) {
+	var expander content.Expander
+	if i.Unpacker != nil {
+		expander = i.Unpacker
+	}
+	tree, err := content.Read(ctx, raw, scope, i.Limits, expander)
+	if err != nil {
+		return nil, fmt.Errorf("take message apart: %w", err)
+	}
+	facts := &message.Facts{Tree: *tree, Reports: map[string]message.Report{}, Revision: i.Revision}
+	if err := i.Ask(ctx, m, facts, live); err != nil {
+		return nil, err
+	}
+	return facts, nil
+}
+
+// Ask adds the reports of the live queries to facts whose tree has its bodies. It replaces the reports of the plugins it asks.
+func (i *Inspector) Ask(ctx context.Context, m *message.Message, facts *message.Facts, live Live) error {
+	if i.Objects != nil {
+		facts.Reports[i.ObjectsTag] = i.Objects.Match(&facts.Tree)
+	}
+	reports := make([]*message.Report, len(i.Scanners))
+	var calls sync.WaitGroup
+	for n := range i.Scanners {
+		scanner := &i.Scanners[n]
+		queries := live[scanner.Name]
+		if len(queries) == 0 {
+			continue
+		}
+		calls.Go(func() {
+			started := time.Now()
+			report := i.ask(ctx, scanner, queries, m, &facts.Tree)
+			report.Took = time.Since(started)
+			reports[n] = report
+		})
+	}
+	calls.Wait()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("ask plugins: %w", err)
+	}
+	for _, report := range reports {
+		if report != nil {
+			facts.Reports[report.Plugin] = *report
+		}
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package inspect
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/postern-mail/postern/core/content"
+	"github.com/postern-mail/postern/core/exposure"
+	"github.com/postern-mail/postern/core/message"
+	"github.com/postern-mail/postern/core/pluginpool"
+	pluginv1 "github.com/postern-mail/postern/sdk/proto/plugin/v1"
+)
+
+// Unpacker takes containers apart with a plugin; it is content's Expander.
+type Unpacker struct {
+	name     string
+	pool     *pluginpool.Pool
+	callName func() string
+	log      hclog.Logger
+	magics   []magic
+	types    map[string]bool // media types and ".ext"
+}
+
+// magic is bytes at an offset that make a part a container.
+type magic struct {
+	offset int
+	bytes  []byte
+}
+
+// NewUnpacker reads what the plugin takes from its description: media types, ".ext", and "magic:HEX@OFFSET".
+func NewUnpacker(name string, containers []string, pool *pluginpool.Pool, callName func() string, log hclog.Logger,
+) (*Unpacker, error) {
+	u := &Unpacker{name: name, pool: pool, callName: callName, log: log, types: map[string]bool{}}
+	for _, c := range containers {
+		text, isMagic := strings.CutPrefix(c, "magic:")
+		if !isMagic {
+			u.types[strings.ToLower(c)] = true
+			continue
+		}
+		digits, offset, _ := strings.Cut(text, "@")
+		m := magic{}
+		var err error
+		if m.bytes, err = hex.DecodeString(digits); err != nil || len(m.bytes) == 0 {
+			return nil, fmt.Errorf("read containers of plugin %s: %q is not magic:HEX@OFFSET", name, c)
+		}
+		if offset != "" {
+			if m.offset, err = strconv.Atoi(offset); err != nil || m.offset < 0 {
+				return nil, fmt.Errorf("read containers of plugin %s: %q is not magic:HEX@OFFSET", name, c)
+			}
+		}
+		u.magics = append(u.magics, m)
+	}
+	return u, nil
+}
+
+// Takes reports whether the part is a container: by what it begins with, by its declared type, or by one of its names.
+func (u *Unpacker) Takes(part *message.Part, head []byte) bool {
+	for _, m := range u.magics {
+		if len(head) >= m.offset+len(m.bytes) && bytes.Equal(head[m.offset:m.offset+len(m.bytes)], m.bytes) {
+			return true
+		}
+	}
+	if u.types[part.Declared] {
+		return true
+	}
+	for _, name := range part.Names {
+		if dot := strings.LastIndexByte(name, '.'); dot >= 0 && u.types[strings.ToLower(name[dot:])] {
+			return true
+		}
+	}
+	return false
+}
+
+// Expand streams the members of a container into the sink. What keeps it from doing so is a trouble in the sink; an error is only
+// for what ends the whole message (ctx, spool).
+func (u *Unpacker) Expand(ctx context.Context, part *message.Part, budget content.Budget, sink content.Sink) error {
+	err := u.expand(ctx, part, budget, sink)
+	var own *sinkError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &own):
+		return own.err
+	case ctx.Err() != nil:
+		return fmt.Errorf("unpack: %w", ctx.Err())
+	}
+	reason := reasonOf(err)
+	u.log.Warn("plugin call failed", "plugin", u.name, "reason", reason, "error", err)
+	sink.Trouble(message.Trouble{
+		Exception: message.ExceptionPluginUnavailable, Reason: reason, Part: part.ID, Plugin: u.name,
+		Detail: "the unpacker did not answer",
+	})
+	return nil
+}
+
+// sinkError marks an error that came from the core's side.
+type sinkError struct{ err error }
+
+func (e *sinkError) Error() string { return e.err.Error() }
+
+func (u *Unpacker) expand(ctx context.Context, part *message.Part, budget content.Budget, sink content.Sink) (err error) {
+	lease, err := u.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer lease.Release()
+	callCtx, cancel := context.WithCancel(lease.Context)
+	defer cancel()
+	view, err := exposure.Container(u.callName(), part, lease.Inbox())
+	if err != nil {
+		return &sinkError{err}
+	}
+	defer func() { err = errors.Join(err, view.Close()) }()
+	stream, err := pluginv1.NewUnpackerServiceClient(lease.Conn()).Unpack(callCtx)
+	if err != nil {
+		return fmt.Errorf("unpack: %w", err)
+	}
+	opening := &pluginv1.UnpackOpening{
+		Call: view.Opening.GetCall(), Container: view.Opening.GetParts()[0],
+		Budget: &pluginv1.UnpackBudget{
+			Bytes: uint64(budget.Bytes), FileBytes: uint64(budget.FileBytes), Files: uint32(budget.Files),
+			Layers: uint32(budget.Layers), Ratio: uint32(budget.Ratio),
+		},
+		Passwords: budget.Passwords,
+	}
+	err = stream.Send(&pluginv1.UnpackRequest{Frame: &pluginv1.UnpackRequest_Opening{Opening: opening}})
+	if err == nil && len(view.Chunked) > 0 {
+		err = sendChunks(func(r *pluginv1.ScanRequest) error {
+			return stream.Send(&pluginv1.UnpackRequest{Frame: &pluginv1.UnpackRequest_Chunk{Chunk: r.GetChunk().GetData()}})
+		}, view.Chunked[0])
+	}
+	if err == nil {
+		err = stream.CloseSend()
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("unpack: send: %w", err)
+	}
+	return u.receive(stream, part, sink)
+}
+
+func (u *Unpacker) receive(stream pluginv1.UnpackerService_UnpackClient, part *message.Part, sink content.Sink) error {
+	var member io.Writer
+	for {
+		frame, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("unpack: %w", err)
+		}
+		switch frame := frame.GetFrame().(type) {
+		case *pluginv1.UnpackResponse_Member:
+			m := frame.Member
+			member, err = sink.Member(int(m.GetNumber()), int(m.GetParent()), m.GetName(), m.GetEncrypted())
+		case *pluginv1.UnpackResponse_Chunk:
+			if member == nil {
+				return fmt.Errorf("%w: content before a member", errForeign)
+			}
+			_, err = member.Write(frame.Chunk)
+		case *pluginv1.UnpackResponse_Trouble:
+			sink.Trouble(troubleFrom(frame.Trouble, u.name, part.ID))
+		}
+		if errors.Is(err, content.ErrBudget) {
+			return nil // the sink has noted the trouble; no more is wanted
+		}
+		if err != nil {
+			return &sinkError{err}
+		}
+	}
+}
