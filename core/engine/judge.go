@@ -176,19 +176,24 @@ func (j *judge) add(m message.Match) (final bool) {
 func (j *judge) troubles(exception message.Exception) []message.Trouble {
 	var out []message.Trouble
 	for _, t := range j.in.Facts.Tree.Troubles {
-		if t.Exception == exception {
+		if t.Exception == exception && !j.isWaivedTrouble(&t) {
 			out = append(out, t)
 		}
 	}
 	for i := range j.in.Policy.Plugins {
 		report := j.in.Facts.Reports[j.in.Policy.Plugins[i].Name]
 		for _, t := range report.Troubles {
-			if t.Exception == exception {
+			if t.Exception == exception && !j.isWaivedTrouble(&t) {
 				out = append(out, t)
 			}
 		}
 	}
 	return out
+}
+
+func (j *judge) isWaivedTrouble(t *message.Trouble) bool {
+	f := t.AsFinding()
+	return j.isWaived(&f)
 }
 
 func (j *judge) step(rule *policy.Rule, outcome message.Outcome, why string, findings []message.Finding) {

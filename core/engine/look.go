@@ -97,7 +97,7 @@ func (j *judge) scan(rule *policy.Rule, scan *policy.Scan) result {
 	live, waived := j.findings(&report, scan)
 	var troubles []message.Trouble
 	for _, t := range report.Troubles {
-		if t.Exception == message.ExceptionPluginUnavailable {
+		if t.Exception == message.ExceptionPluginUnavailable && !j.isWaivedTrouble(&t) {
 			troubles = append(troubles, t)
 		}
 	}
@@ -242,10 +242,13 @@ func (j *judge) consult(rule *policy.Rule, f *message.Finding, r *result) {
 		return
 	}
 	if verdict.State != message.VerdictDone {
-		r.troubles = append(r.troubles, message.Trouble{
+		trouble := message.Trouble{
 			Exception: message.ExceptionVirtualAnalyzer, Reason: string(verdict.State), Part: f.Part,
 			Detail: strings.TrimSpace(sample.Display + " " + verdict.Detail), Plugin: verdict.Analyzer,
-		})
+		}
+		if !j.isWaivedTrouble(&trouble) {
+			r.troubles = append(r.troubles, trouble)
+		}
 		return
 	}
 	r.verdicts = append(r.verdicts, verdict)

@@ -35,6 +35,11 @@ type Trouble struct {
 	Plugin string `json:"plugin,omitempty"`
 }
 
+// AsFinding is the trouble in the form in which a release waives it.
+func (t *Trouble) AsFinding() Finding {
+	return Finding{Plugin: t.Plugin, Kind: string(t.Exception), Certainty: Sure, Name: t.Reason, Part: t.Part, Evidence: t.Detail}
+}
+
 // Certainty tells a sure detection from one that the sandbox has to confirm.
 type Certainty string
 

@@ -161,6 +161,8 @@ type Track struct {
 	Size       int64
 	Kind       string // Normal, Quarantine, Delete, Deferred, BouncedBack, Handoff, RcptChanged, Rejected, Split, Held, Postponed, ...
 	Detail     string // next hop and its reply, rule, or reason
+	// Trace is the judgement of mail that is not kept otherwise, for `postern explain`; stored as JSON.
+	Trace []message.TraceStep
 }
 
 // Change is one transaction. Copies with Version 0 are inserted, others updated where their version still is the given one; one
