@@ -114,7 +114,8 @@ type Plugin struct {
 	// Queries are the distinct scan configurations of all enabled rules, numbered from 1.
 	Queries []Query
 	Range   hcl.Range
-	// Ranges finds the source of an attribute path that the plugin's Configure names in a diagnostic.
+	// Ranges are the places in the sources of what Configure may name in a diagnostic: the path joined with "/", such as
+	// "config/server/192.0.2.1/port" or "scan/3/names". RangeOf looks them up.
 	Ranges map[string]hcl.Range
 }
 
@@ -234,7 +235,7 @@ type Pair struct{ From, To AddressPattern }
 // Scan is a block `scan PLUGIN` of a rule.
 type Scan struct {
 	Plugin  string
-	Query   int // number among the plugin's queries; 0 for the core's own matcher of suspicious objects
+	Query   int // number among the plugin's queries; 0 for the core's own matcher of suspicious objects and in disabled rules
 	Not     bool
 	Analyze bool
 	// Objects are the object types asked for where Plugin is the source of suspicious objects: file, url, domain, ip.

@@ -1,0 +1,70 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	pluginv1 "github.com/postern-mail/postern/sdk/proto/plugin/v1"
+)
+
+func (l *loader) virtualAnalyzer() {
+	block := l.only("virtual_analyzer")
+	if block == nil {
+		return
+	}
+	r := l.read(block, shape{
+		optional: []string{"analyzer", "submit", "security_level", "max_wait", "query_delay", "max_retries", "mode"},
+		blocks:   []hcl.BlockHeaderSchema{{Type: "cache"}},
+	})
+	va := &VirtualAnalyzer{
+		Analyzer:      r.text("analyzer", ""),
+		Submit:        r.flag("submit", true),
+		SecurityLevel: r.level("security_level", SecurityLow),
+		MaxWait:       r.duration("max_wait", 1800*time.Second, 300*time.Second, 1800*time.Second),
+		QueryDelay:    r.duration("query_delay", time.Minute, time.Second, 1800*time.Second),
+		MaxRetries:    r.number("max_retries", 20, 0, 1000),
+		Async:         r.choice("mode", "sync", "sync", "async") == "async",
+		CacheResetAt:  "23:00",
+		CacheExpiry:   day,
+	}
+	if r.has("analyzer") {
+		l.withRole(va.Analyzer, pluginv1.Role_ROLE_ANALYZER, r.place("analyzer"), "an analyzer")
+	}
+	if r.has("max_wait") && va.Deadline() < va.MaxWait {
+		l.warn(r.place("max_wait"), "max_wait is never reached", fmt.Sprintf(
+			"The last of max_retries = %d queries is %s after the submission, and the wait ends with it. Raise max_retries to wait for max_wait = %s.",
+			va.MaxRetries, seconds(va.Deadline()), seconds(va.MaxWait)))
+	}
+	if cache := r.single("cache"); cache != nil {
+		c := l.read(cache, shape{optional: []string{"reset_at", "expiry"}})
+		va.CacheResetAt = c.clock("reset_at", va.CacheResetAt, "never")
+		va.CacheExpiry = c.duration("expiry", va.CacheExpiry, time.Minute, 365*day)
+	}
+	l.policy.VirtualAnalyzer = va
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int64(d/time.Second)) }
+
+func (r *reader) level(name string, fallback SecurityLevel) SecurityLevel {
+	return SecurityLevel(r.choice(name, string(fallback), string(SecurityHigh), string(SecurityMedium), string(SecurityLow)))
+}
+
+func (l *loader) suspiciousObjects() {
+	block := l.only("suspicious_objects")
+	if block == nil {
+		return
+	}
+	r := l.read(block, shape{required: []string{"source"}, optional: []string{"files", "urls", "sync_every"}})
+	o := &SuspiciousObjects{
+		Source:    r.text("source", ""),
+		Files:     r.flag("files", true),
+		URLs:      r.flag("urls", true),
+		SyncEvery: r.duration("sync_every", 5*time.Minute, time.Second, day),
+	}
+	if r.has("source") {
+		l.withRole(o.Source, pluginv1.Role_ROLE_OBJECTS, r.place("source"), "a source of suspicious objects")
+	}
+	l.policy.Objects = o
+}
