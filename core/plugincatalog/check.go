@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
@@ -92,8 +93,8 @@ func checkSchema(schema *pluginv1.Schema, depth int, taken ...string) error {
 		}
 		inside := make([]string, 0, len(b.GetLabels()))
 		for _, label := range b.GetLabels() {
-			if !hclsyntax.ValidIdentifier(label) {
-				return fmt.Errorf("label %q of block %q is not a valid name", label, b.GetName())
+			if !hclsyntax.ValidIdentifier(label) || slices.Contains(inside, label) {
+				return fmt.Errorf("label %q of block %q is not a valid name, or is used twice", label, b.GetName())
 			}
 			inside = append(inside, label)
 		}

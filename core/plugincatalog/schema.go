@@ -67,7 +67,8 @@ func attributeSpec(a *pluginv1.Attribute) (hcldec.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	var spec hcldec.Spec = &hcldec.AttrSpec{Name: a.GetName(), Type: kind, Required: a.GetRequired()}
+	// Required is checked below, where null counts as missing.
+	var spec hcldec.Spec = &hcldec.AttrSpec{Name: a.GetName(), Type: kind}
 	if a.GetDefaultJson() != "" {
 		value, err := defaultValue(a)
 		if err != nil {
@@ -77,6 +78,11 @@ func attributeSpec(a *pluginv1.Attribute) (hcldec.Spec, error) {
 	}
 	return &hcldec.ValidateSpec{Wrapped: spec, Func: func(value cty.Value) hcl.Diagnostics {
 		value, _ = value.UnmarkDeep()
+		if a.GetRequired() && value.IsNull() {
+			return hcl.Diagnostics{{
+				Severity: hcl.DiagError, Summary: "Missing required attribute", Detail: fmt.Sprintf("Attribute %q is required.", a.GetName()),
+			}}
+		}
 		if err := checkValue(a, value); err != nil {
 			return hcl.Diagnostics{{
 				Severity: hcl.DiagError, Summary: "Unsuitable value", Detail: fmt.Sprintf("Attribute %q: %s.", a.GetName(), err),

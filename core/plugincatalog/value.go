@@ -142,9 +142,6 @@ func defaultValue(a *pluginv1.Attribute) (cty.Value, error) {
 // checkValue holds a value against what the schema says beyond the type. The error never holds the value, which may be secret.
 func checkValue(a *pluginv1.Attribute, value cty.Value) error {
 	if value.IsNull() {
-		if a.GetRequired() {
-			return errors.New("it is required and must not be null")
-		}
 		return nil
 	}
 	switch a.GetType() {

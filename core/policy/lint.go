@@ -10,6 +10,7 @@ import (
 
 // lint warns of rules that are correct by themselves but cannot do what they seem to.
 func (l *loader) lint() {
+	l.lintMaxWait()
 	for i, d := range l.drafts {
 		l.lintActions(&d.rule, d.rule.Actions)
 		for _, when := range d.rule.When {
@@ -33,6 +34,16 @@ func (l *loader) lint() {
 			}
 		}
 	}
+}
+
+func (l *loader) lintMaxWait() {
+	va := l.policy.VirtualAnalyzer
+	if l.maxWait == nil || va.Deadline() >= va.MaxWait {
+		return
+	}
+	l.warn(*l.maxWait, "max_wait is never reached", fmt.Sprintf(
+		"The last of max_retries = %d queries is %.0fs after the submission, and the wait ends with it. Raise max_retries to wait for max_wait = %.0fs.",
+		va.MaxRetries, va.Deadline().Seconds(), va.MaxWait.Seconds()))
 }
 
 func (l *loader) lintActions(r *Rule, actions []message.Action) {

@@ -21,9 +21,9 @@ func Load(sources []Source, options Options) (*Policy, map[string]*hcl.File, hcl
 	l := &loader{options: options, outside: &outside{options: options}, files: map[string]*hcl.File{}, order: map[string]int{}}
 	l.context = l.outside.context()
 	l.policy = &Policy{Notifications: map[string]Notification{}, Exceptions: map[message.Exception]ExceptionPolicy{}}
-	l.parse(options.Builtin, true)
-	l.parse(sources, false)
-	if !l.diags.HasErrors() {
+	whole := l.parse(options.Builtin, true)
+	whole = l.parse(sources, false) && whole
+	if whole {
 		l.load()
 	}
 	l.sort()
@@ -47,6 +47,7 @@ type loader struct {
 
 	plugins map[string]*declared
 	drafts  []*draft
+	maxWait *hcl.Range // where virtual_analyzer's max_wait is written by hand
 }
 
 // topBlock is a block of a file, and whether the file comes with the product.
@@ -62,13 +63,17 @@ var topSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "notification", LabelNames: []string{"name"}}, {Type: "rule", LabelNames: []string{"name"}},
 }}
 
-func (l *loader) parse(sources []Source, builtin bool) {
+// parse collects the blocks of the sources. It reports whether all could be parsed: what is left of a broken file would only give
+// more diagnostics that say nothing.
+func (l *loader) parse(sources []Source, builtin bool) (whole bool) {
+	whole = true
 	for _, source := range sources {
 		l.order[source.Name] = len(l.order)
 		file, diags := hclsyntax.ParseConfig(source.Bytes, source.Name, hcl.InitialPos)
 		l.diags = append(l.diags, diags...)
 		if diags.HasErrors() {
 			l.files[source.Name] = &hcl.File{Bytes: blank(source.Bytes, stringsOfBroken(source))}
+			whole = false
 			continue
 		}
 		file.Bytes = blank(source.Bytes, l.secrets(file.Body))
@@ -79,6 +84,7 @@ func (l *loader) parse(sources []Source, builtin bool) {
 			l.blocks = append(l.blocks, topBlock{block, builtin})
 		}
 	}
+	return whole
 }
 
 // load reads the blocks in the order in which they depend on each other, wherever they stand.

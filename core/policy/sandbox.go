@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -32,10 +31,8 @@ func (l *loader) virtualAnalyzer() {
 	if r.has("analyzer") {
 		l.withRole(va.Analyzer, pluginv1.Role_ROLE_ANALYZER, r.place("analyzer"), "an analyzer")
 	}
-	if r.has("max_wait") && va.Deadline() < va.MaxWait {
-		l.warn(r.place("max_wait"), "max_wait is never reached", fmt.Sprintf(
-			"The last of max_retries = %d queries is %s after the submission, and the wait ends with it. Raise max_retries to wait for max_wait = %s.",
-			va.MaxRetries, seconds(va.Deadline()), seconds(va.MaxWait)))
+	if r.has("max_wait") {
+		l.maxWait = r.place("max_wait").Ptr()
 	}
 	if cache := r.single("cache"); cache != nil {
 		c := l.read(cache, shape{optional: []string{"reset_at", "expiry"}})
@@ -44,8 +41,6 @@ func (l *loader) virtualAnalyzer() {
 	}
 	l.policy.VirtualAnalyzer = va
 }
-
-func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int64(d/time.Second)) }
 
 func (r *reader) level(name string, fallback SecurityLevel) SecurityLevel {
 	return SecurityLevel(r.choice(name, string(fallback), string(SecurityHigh), string(SecurityMedium), string(SecurityLow)))
