@@ -26,6 +26,7 @@ func Load(sources []Source, options Options) (*Policy, map[string]*hcl.File, hcl
 	if whole {
 		l.load()
 	}
+	l.hide()
 	l.sort()
 	if l.diags.HasErrors() {
 		return nil, l.files, l.diags

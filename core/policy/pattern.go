@@ -65,7 +65,7 @@ func (p DomainPattern) covers(q DomainPattern) bool {
 	}
 	below, wild := strings.CutPrefix(string(q), "*.")
 	if !wild {
-		return q != "*" && p.match(string(q))
+		return p.match(string(q))
 	}
 	return strings.HasPrefix(string(p), "*.") && p.match(below)
 }

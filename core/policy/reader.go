@@ -106,13 +106,16 @@ func (r *reader) text(name, fallback string) string {
 	return fallback
 }
 
-// filled is a string that must not be empty.
+// filled is a string that must not be empty where it is written.
 func (r *reader) filled(name, fallback string) string {
-	text := r.text(name, fallback)
-	if text == "" && r.has(name) {
+	v, ok := r.scalar(name, cty.String)
+	if !ok {
+		return fallback
+	}
+	if v.AsString() == "" {
 		r.fail(r.place(name), name, "it must not be empty")
 	}
-	return text
+	return v.AsString()
 }
 
 func (r *reader) choice(name, fallback string, options ...string) string {

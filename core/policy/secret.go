@@ -2,6 +2,8 @@ package policy
 
 import (
 	"bytes"
+	"strconv"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -99,6 +101,24 @@ func stringsOfBroken(source Source) []hcl.Range {
 		previous = token.Type
 	}
 	return out
+}
+
+// shortSecret is the length below which a value from outside is no secret worth the holes that hiding it would make in the text.
+const shortSecret = 4
+
+// hide takes values from env() and file() out of the diagnostics. Marked values are not shown with their variables, but HCL quotes
+// even marked ones where two keys of a `for` are alike.
+func (l *loader) hide() {
+	for _, text := range l.outside.seen {
+		if len(text) < shortSecret {
+			continue
+		}
+		quoted := strconv.Quote(text)
+		hider := strings.NewReplacer(text, "(hidden)", quoted[1:len(quoted)-1], "(hidden)")
+		for _, d := range l.diags {
+			d.Summary, d.Detail = hider.Replace(d.Summary), hider.Replace(d.Detail)
+		}
+	}
 }
 
 // blank is a copy of the text in which the ranges show nothing but their place.

@@ -216,6 +216,26 @@ func TestActionParameters(t *testing.T) {
 	}
 }
 
+func TestFinal(t *testing.T) {
+	var actions []message.Action
+	for _, effect := range []message.Effect{
+		message.EffectNotify, message.EffectDefer, message.EffectPostpone, message.EffectHandOff, message.EffectReject,
+		message.EffectChangeRecipient, message.EffectQuarantine, message.EffectDeliverNow, message.EffectDelete,
+	} {
+		actions = append(actions, message.Action{Effect: effect})
+		got := policy.Final(actions)
+		if !effect.Final() {
+			if got != nil {
+				t.Errorf("%s is final", got.Effect)
+			}
+			continue
+		}
+		if got == nil || got.Effect != effect {
+			t.Errorf("final action of %v is %v", actions, got)
+		}
+	}
+}
+
 func TestHiddenRules(t *testing.T) {
 	const file, url = "TMCM_M_Suspicious file detection", "TMCM_M_Suspicious URL detection"
 	ctd := "plugin \"ctd\" { command = \"ctd\" }\n"

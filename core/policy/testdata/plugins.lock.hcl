@@ -476,3 +476,42 @@ plugin "ctd" {
 }
 JSON
 }
+
+plugin "remote" {
+  digest      = "sha256:0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a"
+  description = <<JSON
+{
+ "name": "remote",
+ "version": "1.0.0",
+ "roles": [
+  "ROLE_SCANNER",
+  "ROLE_ACTION"
+ ],
+ "scan": {
+  "attributes": [
+   {
+    "name": "token",
+    "type": "TYPE_STRING",
+    "sensitive": true
+   }
+  ]
+ },
+ "actions": [
+  {
+   "name": "publish",
+   "effect": "EFFECT_PASS",
+   "label": "Published",
+   "config": {
+    "attributes": [
+     {
+      "name": "token",
+      "type": "TYPE_STRING",
+      "sensitive": true
+     }
+    ]
+   }
+  }
+ ]
+}
+JSON
+}

@@ -6,7 +6,7 @@ gateway {
 }
 
 store "postgres" {
-  url  = "postgres://postern:s3cret@db/postern"
+  url  = ["postgres://postern:s3cret@db/postern"]
   path = "x"
 }
 plugin "actions" {
@@ -39,4 +39,17 @@ notification "n" {
   subject = "${env("SUBJECT")}\n"
   to      = [env("RECIPIENT")]
   body    = { (env("KEY")) = 1 }
+}
+plugin "remote" {
+  command = "remote"
+  env     = { for name in [env("A"), env("A")] : name => "x" }
+}
+relay "r" {
+  domains = ["example.org"]
+  hosts   = ["h"]
+  retry   = [for name in [env("A")] : name + 1]
+}
+rule "r" {
+  scan "remote" { token = ["a-s3cret"] }
+  action "publish" { token = ["a-s3cret"] }
 }

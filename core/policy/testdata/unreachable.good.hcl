@@ -124,3 +124,23 @@ rule "overlapping pairs" {
   scan "atse" {}
   action "pass" {}
 }
+rule "fine: below an internal domain" {
+  route = "incoming"
+  to    = ["a@shop.example.org"]
+  scan "filename" { names = ["*.lnk"] }
+  action "pass" {}
+}
+rule "two at once" {
+  match = "all"
+  scan "filename" { names = ["*.rar"] }
+  scan "filetype" { types = ["media"] }
+  action "delete_message" {}
+}
+rule "fine: one of the two" {
+  scan "filename" { names = ["*.rar"] }
+  action "pass" {}
+}
+rule "fine: after a rule that goes on with everything" {
+  scan "filename" { names = ["*.rar"] }
+  action "delete_message" {}
+}
