@@ -152,6 +152,9 @@ func (r *reader) multipart(e entity, h head, body []byte, bodyStart int) error {
 	if s.prefixed {
 		r.odd[oddNested] = true
 	}
+	if bytes.Contains(body, []byte("\r--"+h.boundaries[0])) {
+		r.odd[oddBareCR] = true
+	}
 	if looksLikeMIME(s.preamble) || looksLikeMIME(s.epilogue) {
 		r.odd[oddOutside] = true
 	}
@@ -291,6 +294,9 @@ func (r *reader) nested(e entity, h head, body []byte) error {
 
 // leaf adds a part with content.
 func (r *reader) leaf(e entity, h head, body []byte) error {
+	if (h.params["boundary"] != "" || !knownTopLevel(h.kind)) && looksLikeMIME(body) {
+		r.odd[oddOutside] = true
+	}
 	kind := message.PartAttachment
 	if !h.attachment && len(h.names) == 0 {
 		switch {
@@ -316,6 +322,16 @@ func (r *reader) leaf(e entity, h head, body []byte) error {
 		return r.inlineFiles(e, decoded)
 	}
 	return nil
+}
+
+// knownTopLevel reports whether the type's first half is a registered one (RFC 6838 section 4.2).
+func knownTopLevel(kind string) bool {
+	top, _, _ := strings.Cut(kind, "/")
+	switch top {
+	case "text", "image", "audio", "video", "application", "message", "font", "model", "example", "haptics":
+		return true
+	}
+	return false
 }
 
 // keep decodes a body into the spool and adds its part; id is -1 where there was no room.

@@ -141,11 +141,17 @@ func (r *reader) checkHeader(data []byte, fields []field, bodyStart int) {
 		case f.name != "" && strings.ContainsAny(f.name, " \t"):
 			r.odd[oddHeaderLine] = true
 		}
+		folds := strings.Split(f.value, "\r\n")
+		for n, fold := range folds {
+			if strings.Contains(fold, "\r") {
+				r.odd[oddBareCR] = true
+			}
+			if n > 0 && lenientName(strings.TrimSpace(fold)) != "" && strings.Contains(fold, ":") {
+				r.odd[oddHeaderName] = true // some reader takes the folded line for a field of its own
+			}
+		}
 		if !isMIME {
 			continue
-		}
-		if strings.Contains(strings.ReplaceAll(f.value, "\r\n", ""), "\r") {
-			r.odd[oddBareCR] = true
 		}
 		value := strings.ToLower(strings.Join(strings.Fields(f.value), " "))
 		if before, twice := values[f.canonical]; twice && before != value {

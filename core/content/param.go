@@ -27,7 +27,7 @@ func mediaType(value string) (kind string, params map[string]string, ok bool) {
 func lenientType(value string) string {
 	value = stripComments(unfold(decodeWords(value)))
 	value, _, _ = strings.Cut(value, ";")
-	value = strings.Trim(strings.ToLower(strings.Join(strings.Fields(value), "")), `"'\`)
+	value = strings.NewReplacer(`"`, "", `'`, "", `\`, "").Replace(strings.ToLower(strings.Join(strings.Fields(value), "")))
 	if kind, _, found := strings.Cut(value, ","); found {
 		return kind
 	}
