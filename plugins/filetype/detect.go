@@ -65,6 +65,7 @@ func magics() []magic {
 		{2, "-lz", "lha"}, {0, "SZDD\x88\xf0\x27\x33", "szdd"}, {0, "\x1f\x9d", "z"}, {0, "conectix", "vhd"}, {0, "vhdxfile", "vhdx"},
 		{0, "\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d", "one"}, {0, "\x4c\x00\x00\x00\x01\x14\x02\x00", "lnk"}, {0, "070707", "cpio"},
 		{0, "070701", "cpio"}, {0, "RE\x7e\x5e", "rar"},
+		{0, "\x7fELF", "elf"}, {0, "ID3", "mp3"},
 	}
 }
 
