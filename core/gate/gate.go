@@ -82,8 +82,8 @@ type Gate struct {
 	Log   hclog.Logger
 	// MaxUndecided bounds the messages that are committed before they are judged; beyond it the client is told to come back.
 	MaxUndecided int64
-	// Analysis is told when copies began to wait for samples.
-	Analysis func()
+	// Analysis is told of the samples that copies began to wait for, once that is committed.
+	Analysis func([]store.Sample)
 
 	undecided atomic.Int64
 	heldBytes atomic.Int64

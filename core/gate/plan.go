@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -59,7 +60,7 @@ func (p *plan) add(ctx context.Context, base store.Copy, fate *message.Fate) err
 	if err := p.others(ctx, fate, c.ID); err != nil {
 		return err
 	}
-	if err := p.final(ctx, &c, fate); err != nil {
+	if err := p.final(&c, fate); err != nil {
 		return err
 	}
 	p.events(fate, c.ID)
@@ -87,7 +88,7 @@ func (p *plan) hold(c *store.Copy, fate *message.Fate) {
 func (p *plan) holds() bool { return len(p.change.Samples) > 0 }
 
 // final sets the copy's state, and its obligations where it leaves.
-func (p *plan) final(ctx context.Context, c *store.Copy, fate *message.Fate) error {
+func (p *plan) final(c *store.Copy, fate *message.Fate) error {
 	action := fate.Final
 	if action == nil {
 		action = &message.Action{Effect: message.EffectDeliverNow}
@@ -108,7 +109,7 @@ func (p *plan) final(ctx context.Context, c *store.Copy, fate *message.Fate) err
 		}
 		c.State, c.DueAt, c.Result = store.CopyPostponed, at, "Postponed"
 	case message.EffectDefer:
-		return p.deferCopy(ctx, c, fate)
+		return p.deferCopy(c, fate)
 	case message.EffectChangeRecipient:
 		c.State, c.Result = store.CopyDelivering, "RcptChanged"
 		p.relayTo(c, fate, action.To, "")
@@ -181,7 +182,7 @@ const (
 )
 
 // deferCopy keeps a copy to be judged again, and quarantines it with a notice when that went on too long (DESIGN.md, "defer").
-func (p *plan) deferCopy(ctx context.Context, c *store.Copy, fate *message.Fate) error {
+func (p *plan) deferCopy(c *store.Copy, fate *message.Fate) error {
 	c.Attempts++
 	if c.Attempts < deferAttempts {
 		c.State, c.Result = store.CopyRetry, "Deferred"
@@ -194,7 +195,7 @@ func (p *plan) deferCopy(ctx context.Context, c *store.Copy, fate *message.Fate)
 	last := fate.Matches[len(fate.Matches)-1]
 	for _, a := range p.work.policy.Exceptions[message.ExceptionVirtualAnalyzer].Actions {
 		if a.Effect == message.EffectNotify {
-			return p.notify(ctx, &last, &a)
+			return p.notify(&last, &a)
 		}
 	}
 	return nil
@@ -205,11 +206,13 @@ func (p *plan) others(ctx context.Context, fate *message.Fate, copyID string) er
 	for _, ra := range fate.Others() {
 		switch ra.Action.Effect {
 		case message.EffectNotify:
-			if err := p.notify(ctx, ra.Match, ra.Action); err != nil {
+			if err := p.notify(ra.Match, ra.Action); err != nil {
 				return err
 			}
 		case message.EffectArchive:
-			p.archive(ra, copyID)
+			if err := p.archive(ctx, ra, copyID); err != nil {
+				return err
+			}
 		case message.EffectBCC:
 			for _, to := range ra.Action.To {
 				p.owe(store.Obligation{
@@ -222,23 +225,31 @@ func (p *plan) others(ctx context.Context, fate *message.Fate, copyID string) er
 	return nil
 }
 
-// archive keeps a copy of the mail as it came in an archive area; one for each rule and area.
-func (p *plan) archive(ra message.RuleAction, copyID string) {
+// archive keeps a copy of the mail as it came in an archive area: one for each rule, also where the copy is judged again.
+func (p *plan) archive(ctx context.Context, ra message.RuleAction, copyID string) error {
 	id := fmt.Sprintf("%s-A%d", copyID, ra.Match.Number)
 	for i := range p.change.Copies {
 		if p.change.Copies[i].ID == id {
-			return
+			return nil
 		}
+	}
+	_, err := p.gate.Store.Copy(ctx, id)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("archive copy: %w", err)
 	}
 	p.change.Copies = append(p.change.Copies, store.Copy{
 		ID: id, MessageID: p.work.message.ID, Recipients: ra.Match.Recipients, State: store.CopyArchived, Area: ra.Action.Area,
 		Result: "Archived", Changed: p.now, Fate: message.Fate{Recipients: ra.Match.Recipients, State: message.FateDecided},
 	})
+	return nil
 }
 
 // notify owes a notification to each of its recipients: one for the message and rule, whatever copies there are. Mail that is
 // itself automatic or a notification gets none, and beyond the cap of a minute they are only counted.
-func (p *plan) notify(_ context.Context, match *message.Match, action *message.Action) error {
+func (p *plan) notify(match *message.Match, action *message.Action) error {
 	n, found := p.work.policy.Notifications[action.Notification]
 	if !found || isNotification(p.work) {
 		return nil
@@ -286,10 +297,10 @@ func isNotification(w *work) bool {
 }
 
 // refused plans what a 5xx owes: events and notifications, but no copy.
-func (p *plan) refused(ctx context.Context, fate *message.Fate) error {
+func (p *plan) refused(fate *message.Fate) error {
 	for _, ra := range fate.Others() {
 		if ra.Action.Effect == message.EffectNotify {
-			if err := p.notify(ctx, ra.Match, ra.Action); err != nil {
+			if err := p.notify(ra.Match, ra.Action); err != nil {
 				return err
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/postern-mail/postern/core/content"
 	"github.com/postern-mail/postern/core/engine"
@@ -287,6 +286,3 @@ func (g *Gate) commitUndecided(ctx context.Context, w *work) (message.Reply, err
 func accepted(m *message.Message) message.Reply {
 	return message.Reply{Code: 250, Enhanced: [3]int{2, 0, 0}, Text: "OK: queued as " + m.QueueID}
 }
-
-// relayPatience is how long a next hop may take before its final dot is sent, while the client waits.
-const relayPatience = 60 * time.Second

@@ -43,7 +43,7 @@ func (g *Gate) settle(ctx context.Context, w *work) (message.Reply, error) {
 // refuse answers 5xx. What the rule owes besides (a notification, an event) is committed first; the mail itself stays the sender's.
 func (g *Gate) refuse(ctx context.Context, w *work, fate *message.Fate) (message.Reply, error) {
 	p := g.newPlan(w)
-	if err := p.refused(ctx, fate); err != nil {
+	if err := p.refused(fate); err != nil {
 		return message.Reply{}, err
 	}
 	if err := g.Store.Commit(ctx, p.change); err != nil {
@@ -135,7 +135,7 @@ func (g *Gate) commit(ctx context.Context, w *work) (message.Reply, error) {
 // after tells who has to know of a commit.
 func (g *Gate) after(p *plan) {
 	if len(p.change.Samples) > 0 && g.Analysis != nil {
-		g.Analysis()
+		g.Analysis(p.change.Samples)
 	}
 }
 
