@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -36,7 +37,7 @@ func (p *plan) fillFindings(e *store.Event, m *message.Match) {
 			return
 		}
 		display := p.work.facts.Tree.Parts[part].Display
-		if display != "" && !containsString(e.Attachments, display) {
+		if display != "" && !slices.Contains(e.Attachments, display) {
 			e.Attachments = append(e.Attachments, display)
 		}
 	}
@@ -56,15 +57,6 @@ func (p *plan) fillFindings(e *store.Event, m *message.Match) {
 		texts = append(texts, strings.TrimSpace(m.Troubles[i].Plugin+" "+m.Troubles[i].Reason+" "+m.Troubles[i].Detail))
 	}
 	e.Evidence = strings.Join(texts, "; ")
-}
-
-func containsString(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // labels joins the actions' words as the log shows them.

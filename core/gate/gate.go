@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/postern-mail/postern/core/compose"
 	"github.com/postern-mail/postern/core/inspect"
 	"github.com/postern-mail/postern/core/message"
 	"github.com/postern-mail/postern/core/policy"
@@ -51,15 +52,7 @@ type Handed struct {
 
 // Composer writes the notifications.
 type Composer interface {
-	Notification(n *policy.Notification, hostname string, incident *Incident) ([]byte, error)
-}
-
-// Incident is what a notification is about.
-type Incident struct {
-	Message *message.Message
-	Tree    *message.Tree
-	Match   *message.Match
-	At      time.Time
+	Notification(n *policy.Notification, hostname string, incident *compose.Incident) ([]byte, error)
 }
 
 // Journal takes the trace rows of mail that is not kept.

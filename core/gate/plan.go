@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postern-mail/postern/core/compose"
 	"github.com/postern-mail/postern/core/message"
 	"github.com/postern-mail/postern/core/policy"
 	"github.com/postern-mail/postern/core/spool"
@@ -265,7 +266,7 @@ func (p *plan) notify(match *message.Match, action *message.Action) error {
 	if p.work.facts != nil {
 		tree = &p.work.facts.Tree
 	}
-	content, err := p.gate.Composer.Notification(&n, p.work.policy.Gateway.Hostname, &Incident{
+	content, err := p.gate.Composer.Notification(&n, p.work.policy.Gateway.Hostname, &compose.Incident{
 		Message: p.work.message, Tree: tree, Match: match, At: p.now,
 	})
 	if err != nil {

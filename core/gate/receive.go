@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/postern-mail/postern/core/content"
-	"github.com/postern-mail/postern/core/engine"
-	"github.com/postern-mail/postern/core/inspect"
 	"github.com/postern-mail/postern/core/message"
 	"github.com/postern-mail/postern/core/policy"
 	"github.com/postern-mail/postern/core/store"
@@ -30,19 +27,6 @@ func (g *Gate) Receive(ctx context.Context, a *Arrival) message.Reply {
 		return message.TryLater(a.ID)
 	}
 	return reply
-}
-
-// work is one message on its way through the gate.
-type work struct {
-	generation Generation
-	policy     *policy.Policy
-	message    *message.Message
-	raw        message.Body
-	scope      scope
-	facts      *message.Facts
-	decision   message.Decision
-	waivers    []message.Waiver
-	verdicts   map[message.SampleKey]message.Verdict
 }
 
 func (g *Gate) receive(ctx context.Context, generation Generation, a *Arrival) (message.Reply, error) {
@@ -115,21 +99,12 @@ func headerWord(s string) string {
 
 // judge inspects and evaluates for the recipients, and looks verdicts up as long as it finds some that are known already.
 func (g *Gate) judge(ctx context.Context, w *work, recipients []string) error {
-	if w.facts == nil {
-		facts, err := w.generation.Inspector().Inspect(ctx, w.message, w.raw, w.scope, g.live(w.policy, w.message, recipients))
-		if err != nil {
-			return err
-		}
-		w.facts = facts
-		describe(w.message, &facts.Tree, w.policy.Gateway.Hostname)
+	if err := w.inspect(ctx, recipients); err != nil {
+		return err
 	}
 	for {
-		w.decision = engine.Evaluate(engine.Input{
-			Message: w.message, Recipients: recipients, Facts: w.facts, Policy: w.policy, Verdicts: w.verdicts, Waivers: w.waivers,
-			Now: g.Now(),
-		})
-		if len(w.decision.NeedFacts) > 0 {
-			return fmt.Errorf("judge message: queries were not asked: %v", w.decision.NeedFacts)
+		if err := w.evaluate(recipients, g.Now()); err != nil {
+			return err
 		}
 		more, err := g.lookUp(ctx, w)
 		if err != nil {
@@ -139,41 +114,6 @@ func (g *Gate) judge(ctx context.Context, w *work, recipients []string) error {
 			return nil
 		}
 	}
-}
-
-// live are the queries of the enabled rules that apply to some recipient.
-func (g *Gate) live(p *policy.Policy, m *message.Message, recipients []string) inspect.Live {
-	live := inspect.Live{}
-	for i := range p.Rules {
-		rule := &p.Rules[i]
-		if !rule.Enabled || !appliesToAny(p, rule, m.Envelope.From, recipients) {
-			continue
-		}
-		for _, scan := range rule.Scans {
-			if scan.Query != 0 && !containsInt(live[scan.Plugin], scan.Query) {
-				live[scan.Plugin] = append(live[scan.Plugin], scan.Query)
-			}
-		}
-	}
-	return live
-}
-
-func appliesToAny(p *policy.Policy, rule *policy.Rule, sender string, recipients []string) bool {
-	for _, r := range recipients {
-		if applies, _ := rule.AppliesTo(p, sender, r); applies {
-			return true
-		}
-	}
-	return false
-}
-
-func containsInt(list []int, x int) bool {
-	for _, y := range list {
-		if x == y {
-			return true
-		}
-	}
-	return false
 }
 
 // lookUp adds verdicts that are known to the store for samples the decision would wait for, and reports whether it found any.
@@ -210,37 +150,6 @@ func (g *Gate) lookUp(ctx context.Context, w *work) (found bool, err error) {
 		}
 	}
 	return found, nil
-}
-
-// hash computes the digests of the message as it came, once.
-func (w *work) hash() error {
-	if w.message.SHA256 != "" {
-		return nil
-	}
-	sha1sum, sha256sum, err := content.Digests(w.raw)
-	if err != nil {
-		return fmt.Errorf("hash message: %w", err)
-	}
-	w.message.SHA1, w.message.SHA256 = sha1sum, sha256sum
-	return nil
-}
-
-// describe takes subject, author and Message-ID over from the header. Mail without a Message-ID gets one in front of it.
-func describe(m *message.Message, tree *message.Tree, hostname string) {
-	for _, f := range tree.Header {
-		switch {
-		case strings.EqualFold(f.Name, "Subject") && m.Subject == "":
-			m.Subject = content.DecodeText(f.Value)
-		case strings.EqualFold(f.Name, "From") && m.HeaderFrom == "":
-			m.HeaderFrom = content.DecodeText(f.Value)
-		case strings.EqualFold(f.Name, "Message-ID") && m.HeaderID == "":
-			m.HeaderID = strings.Trim(content.DecodeText(f.Value), "<> \t")
-		}
-	}
-	if m.HeaderID == "" {
-		m.HeaderID = fmt.Sprintf("%s.%s@%s", m.Received.UTC().Format("20060102150405"), m.QueueID, hostname)
-		m.Trace += "Message-ID: <" + m.HeaderID + ">\r\n"
-	}
 }
 
 func countFields(header []message.HeaderField, name string) int {

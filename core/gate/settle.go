@@ -8,11 +8,8 @@ import (
 
 	"github.com/postern-mail/postern/core/message"
 	"github.com/postern-mail/postern/core/policy"
-	"github.com/postern-mail/postern/core/spool"
 	"github.com/postern-mail/postern/core/store"
 )
-
-type scope = *spool.Scope
 
 // settle carries a first decision out while the client waits: by relaying in the session where one hop takes one copy for all, by a
 // refusal where it is everybody's, and by a commit otherwise.
