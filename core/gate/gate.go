@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/postern-mail/postern/core/compose"
+	"github.com/postern-mail/postern/core/delivery"
 	"github.com/postern-mail/postern/core/inspect"
 	"github.com/postern-mail/postern/core/message"
 	"github.com/postern-mail/postern/core/policy"
@@ -22,32 +23,14 @@ import (
 type Generation interface {
 	Policy() *policy.Policy
 	Inspector() *inspect.Inspector
+	Performer() delivery.Performer
 	Release()
 }
 
 // Relayer hands one copy to a next hop in the client's own session.
 type Relayer interface {
-	// RelayNow sends to all recipients or to none. An error says that nothing was handed over and the mail is still ours: no host
-	// could be spoken to, or was too slow, before the final dot.
-	RelayNow(ctx context.Context, generation Generation, handover *Handover) (*Handed, error)
-}
-
-// Handover is one copy with its bytes, to be relayed while the client waits.
-type Handover struct {
-	Message *message.Message
-	Tree    *message.Tree
-	Raw     message.Body
-	Scope   *spool.Scope
-	Fate    *message.Fate
-	Hop     *policy.Relay
-}
-
-// Handed is how the next hop answered. Final is its reply; the zero Reply means that the final dot was sent and no reply came, so
-// that nobody knows who owns the mail.
-type Handed struct {
-	Final   message.Reply
-	Host    string
-	Refused bool // at RCPT, by every recipient alike
+	// RelayNow sends to all recipients or to none. An error says that nothing was handed over and the mail is still ours.
+	RelayNow(ctx context.Context, handover *delivery.Handover) (*delivery.Handed, error)
 }
 
 // Composer writes the notifications.

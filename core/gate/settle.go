@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/postern-mail/postern/core/delivery"
 	"github.com/postern-mail/postern/core/message"
 	"github.com/postern-mail/postern/core/policy"
 	"github.com/postern-mail/postern/core/store"
@@ -68,8 +69,8 @@ func commonHop(p *policy.Policy, recipients []string) *policy.Relay {
 
 // cutThrough relays while the client waits and answers with the next hop's own reply (DESIGN.md, "In session where it can be").
 func (g *Gate) cutThrough(ctx context.Context, w *work, fate *message.Fate, hop *policy.Relay) (message.Reply, error) {
-	handed, err := g.Relayer.RelayNow(ctx, w.generation, &Handover{
-		Message: w.message, Tree: &w.facts.Tree, Raw: w.raw, Scope: w.scope, Fate: fate, Hop: hop,
+	handed, err := g.Relayer.RelayNow(ctx, &delivery.Handover{
+		Generation: w.generation, Message: w.message, Tree: &w.facts.Tree, Raw: w.raw, Fate: fate, Hop: hop,
 	})
 	if err != nil {
 		g.Log.Info("relaying in session failed; the message is committed", "message", w.message.ID, "hop", hop.Name, "error", err)

@@ -75,7 +75,7 @@ func (e *editor) insert(list []Insertion) error {
 	for i := range e.tree.Parts {
 		part := &e.tree.Parts[i]
 		shown := part.Kind == message.PartText || part.Kind == message.PartHTML
-		if !shown || part.End <= part.Start || part.Body == nil || part.Size > longestBody || e.attached(part) {
+		if !shown || part.End <= part.Start || part.End-part.Start > longestBody || e.attached(part) {
 			continue
 		}
 		if err := e.insertInto(part, list); err != nil {
@@ -96,10 +96,12 @@ func (e *editor) attached(part *message.Part) bool {
 }
 
 func (e *editor) insertInto(part *message.Part, list []Insertion) error {
-	body, err := readAll(part.Body)
+	entity, err := e.section(part.Start, part.End)
 	if err != nil {
 		return err
 	}
+	head := splitHead(entity)
+	body := decoded(entity[head.end:], head)
 	for _, insertion := range list {
 		text := strings.ReplaceAll(strings.ReplaceAll(insertion.Text, "\r\n", "\n"), "\n", "\r\n")
 		if part.Kind == message.PartHTML {
@@ -117,11 +119,6 @@ func (e *editor) insertInto(part *message.Part, list []Insertion) error {
 		e.replacements = append(e.replacements, replacement{from: e.head.end, to: e.raw.Size(), with: encoded})
 		return nil
 	}
-	entity, err := e.section(part.Start, part.End)
-	if err != nil {
-		return err
-	}
-	head := splitHead(entity)
 	var out bytes.Buffer
 	for _, field := range head.fields {
 		if !strings.EqualFold(fieldName(field), "Content-Transfer-Encoding") {
@@ -148,13 +145,24 @@ func (e *editor) section(from, to int64) ([]byte, error) {
 	return section, err
 }
 
-func readAll(body message.Body) ([]byte, error) {
-	r, err := body.Open()
-	if err != nil {
-		return nil, err
+// decoded undoes the transfer encoding that the head names. What is broken in it is left out, as mail clients do.
+func decoded(body []byte, h head) []byte {
+	encoding := ""
+	for _, field := range h.fields {
+		if strings.EqualFold(fieldName(field), "Content-Transfer-Encoding") {
+			encoding = strings.ToLower(strings.TrimSpace(string(field[bytes.IndexByte(field, ':')+1:])))
+			break
+		}
 	}
-	defer r.Close()
-	return io.ReadAll(r)
+	switch encoding {
+	case "quoted-printable":
+		out, _ := io.ReadAll(quotedprintable.NewReader(bytes.NewReader(body)))
+		return out
+	case "base64":
+		out, _ := io.ReadAll(base64.NewDecoder(base64.StdEncoding, bytes.NewReader(body)))
+		return out
+	}
+	return body
 }
 
 // encodeText writes text in the charset of a part; false where it cannot.

@@ -233,3 +233,12 @@ func lineLength(data []byte) int {
 	}
 	return len(data)
 }
+
+// Header is the header block of a message as it came, without an mbox line and without the empty line after it.
+func Header(raw message.Body) ([]byte, error) {
+	h, err := readHead(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read header: %w", err)
+	}
+	return bytes.Join(h.fields, nil), nil
+}

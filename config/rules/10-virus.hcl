@@ -1,0 +1,6 @@
+rule "Default virus rule" {
+  kind = "virus"
+  scan "atse" {}
+  action "delete_message" {}
+  action "notify" { notification = "Virus found" }
+}

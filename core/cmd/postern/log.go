@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postern-mail/postern/core/store"
+)
+
+// query are the flags that the logs and queues share.
+type query struct {
+	from, to string
+	text     store.TextQuery
+	page     store.Page
+}
+
+func (q *query) flags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&q.from, "since", "", "first time, 2006-01-02 or 2006-01-02T15:04, or a duration back from now such as 24h")
+	flags.StringVar(&q.to, "until", "", "time before which")
+	flags.StringVar(&q.text.Sender, "sender", "", "envelope sender")
+	flags.StringVar(&q.text.Recipient, "recipient", "", "envelope recipient")
+	flags.StringVar(&q.text.Subject, "subject", "", "subject")
+	flags.StringVar(&q.text.Rule, "rule", "", "rule")
+	flags.StringVar(&q.text.MessageID, "id", "", "internal id, copy id, or Message-ID")
+	flags.IntVar(&q.page.Limit, "limit", 100, "most rows")
+	flags.StringVar(&q.page.After, "after", "", "cursor that the page before ended with")
+}
+
+const patternHelp = `
+
+Texts are patterns: * stands for any text, ; separates alternatives, "quotes" make text literal. Case does not matter.`
+
+func (q *query) parse(now time.Time) error {
+	var err error
+	if q.text.From, err = parseTime(q.from, now); err != nil {
+		return usageError{fmt.Errorf("--since: %w", err)}
+	}
+	if q.text.To, err = parseTime(q.to, now); err != nil {
+		return usageError{fmt.Errorf("--until: %w", err)}
+	}
+	return nil
+}
+
+func parseTime(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if back, err := time.ParseDuration(text); err == nil {
+		return now.Add(-back), nil
+	}
+	for _, layout := range []string{time.DateOnly, "2006-01-02T15:04", "2006-01-02T15:04:05", time.RFC3339} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is neither a time nor a duration", text)
+}
+
+func newLog(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "log", Short: "Query the policy events"}
+	var q query
+	var f format
+	list := &cobra.Command{
+		Use:   "query",
+		Short: "List policy events, newest first",
+		Long:  "List policy events, newest first." + patternHelp,
+		Args:  exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := q.parse(now()); err != nil {
+				return err
+			}
+			return a.withStore(cmd.Context(), func(s store.Store) error {
+				rows, next, total, err := s.Events(cmd.Context(), q.text, q.page)
+				if err != nil {
+					return err
+				}
+				err = table(a, f, rows, []string{"date", "type", "rule", "action", "name", "sender", "recipients", "subject", "attachments",
+					"reason", "message"}, func(e *store.Event) []string {
+					return []string{e.At.Local().Format(timeFormat), e.Subtype, e.Rule, e.Action, e.Name, e.Sender,
+						strings.Join(e.Recipients, ", "), e.Subject, strings.Join(e.Attachments, ", "), e.Reason, e.MessageID}
+				})
+				a.more(len(rows), total, next)
+				return err
+			})
+		},
+	}
+	q.flags(list)
+	list.Flags().StringVar(&q.text.Subtype, "type", "", "type of event: virus-or-malicious-code, advanced-persistent-threat, ...")
+	f.flags(list)
+	cmd.AddCommand(list)
+	return cmd
+}
+
+// more says on standard error what a listing left out.
+func (a *app) more(shown int, total int64, next string) {
+	if next != "" {
+		fmt.Fprintf(a.errOut, "%d of %d shown; go on with --after %s\n", shown, total, next)
+	}
+}

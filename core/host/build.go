@@ -1,0 +1,165 @@
+package host
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/postern-mail/postern/core/analysis"
+	"github.com/postern-mail/postern/core/content"
+	"github.com/postern-mail/postern/core/inspect"
+	"github.com/postern-mail/postern/core/message"
+	"github.com/postern-mail/postern/core/plugincatalog"
+	"github.com/postern-mail/postern/core/pluginpool"
+	"github.com/postern-mail/postern/core/pluginprocess"
+	"github.com/postern-mail/postern/core/policy"
+	pluginv1 "github.com/postern-mail/postern/sdk/proto/plugin/v1"
+)
+
+// Backoff of a plugin instance that died.
+const (
+	minBackoff = 200 * time.Millisecond
+	maxBackoff = 30 * time.Second
+)
+
+// Builder makes generations.
+type Builder struct {
+	// PluginDir is where commands without a slash are looked for.
+	PluginDir string
+	// RunDir holds the plugin instances' folders; its path must be short.
+	RunDir string
+	Now    func() time.Time
+	Log    hclog.Logger
+	bodies *bodies // for the sandbox; nil where nothing is submitted
+}
+
+// Build starts every plugin of the policy and returns when all are ready. On error nothing is left running. What the plugins say of
+// their configuration is added to the diagnostics, also where it is only a warning.
+func (b *Builder) Build(ctx context.Context, c *Configuration) (*Generation, error) {
+	if c.Policy.Objects != nil {
+		return nil, errors.New("build policy: suspicious_objects is not served by this version: remove the block")
+	}
+	g := &Generation{policy: c.Policy, pools: map[string]*pluginpool.Pool{}, bodies: b.bodies, idle: make(chan struct{})}
+	if err := b.startPlugins(ctx, g, c); err != nil {
+		g.Stop()
+		return nil, err
+	}
+	if err := b.wire(g, c.Catalog); err != nil {
+		g.Stop()
+		return nil, err
+	}
+	return g, nil
+}
+
+// startPlugins starts all side by side.
+func (b *Builder) startPlugins(ctx context.Context, g *Generation, c *Configuration) error {
+	var (
+		mu       sync.Mutex
+		failed   error
+		starting sync.WaitGroup
+	)
+	for i := range c.Policy.Plugins {
+		p := &c.Policy.Plugins[i]
+		starting.Go(func() {
+			pool, err := pluginpool.Start(ctx, b.spec(p, c.Catalog[p.Name]))
+			mu.Lock()
+			defer mu.Unlock()
+			var said *pluginpool.Diagnostics
+			switch {
+			case errors.As(err, &said):
+				c.Diags = append(c.Diags, p.Diagnostics(said.List)...)
+				failed = errors.Join(failed, ErrPolicy)
+			case err != nil:
+				c.Diags = append(c.Diags, startFailure(p, err))
+				failed = errors.Join(failed, err)
+			default:
+				c.Diags = append(c.Diags, p.Diagnostics(pool.Warnings)...)
+				g.pools[p.Name] = pool
+			}
+		})
+	}
+	starting.Wait()
+	return failed
+}
+
+func startFailure(p *policy.Plugin, err error) *hcl.Diagnostic {
+	detail := err.Error()
+	if errors.Is(err, pluginprocess.ErrDigest) {
+		detail += "; if the change was intended, run `postern plugin pin`"
+	}
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Plugin " + p.Name + " does not start", Detail: detail, Subject: &p.Range}
+}
+
+func (b *Builder) spec(p *policy.Plugin, entry plugincatalog.Entry) pluginpool.Spec {
+	configure := &pluginv1.ConfigureRequest{ConfigJson: string(p.Config)}
+	for _, q := range p.Queries {
+		configure.Queries = append(configure.Queries, &pluginv1.Query{Number: uint32(q.Number), ConfigJson: string(q.Config)})
+	}
+	return pluginpool.Spec{
+		Process: pluginprocess.Spec{
+			Name: p.Name, Executable: CommandPath(b.PluginDir, p.Command), Args: p.Args, Digest: entry.Digest, Env: p.Env, Memory: p.Memory,
+			StartTimeout: p.StartTimeout, RunDir: b.RunDir, Log: b.Log.Named("plugin").Named(p.Name),
+		},
+		Description: entry.Description, Configure: configure, Instances: p.Instances, Concurrency: p.Concurrency, Timeout: p.Timeout,
+		MinBackoff: minBackoff, MaxBackoff: maxBackoff,
+	}
+}
+
+// CommandPath is the executable of a plugin's command: a name without a slash is one in the folder of plugins.
+func CommandPath(folder, command string) string {
+	if strings.ContainsRune(command, os.PathSeparator) {
+		return command
+	}
+	return filepath.Join(folder, command)
+}
+
+// wire gives the started plugins their work.
+func (b *Builder) wire(g *Generation, catalog plugincatalog.Catalog) error {
+	p := g.policy
+	g.inspector = &inspect.Inspector{
+		Limits: limitsOf(p), Revision: p.Revision, CallName: CallName, Log: b.Log.Named("inspect"),
+	}
+	for _, plugin := range p.Plugins {
+		entry, pool := catalog[plugin.Name], g.pools[plugin.Name]
+		if entry.HasRole(pluginv1.Role_ROLE_SCANNER) {
+			g.inspector.Scanners = append(g.inspector.Scanners, inspect.Scanner{
+				Name: plugin.Name, Digest: entry.Digest, Version: entry.Description.GetVersion(), Inputs: entry.Description.GetInputs(),
+				Pool: pool,
+			})
+		}
+		if entry.HasRole(pluginv1.Role_ROLE_UNPACKER) && g.inspector.Unpacker == nil {
+			unpacker, err := inspect.NewUnpacker(plugin.Name, entry.Description.GetContainers(), pool, CallName, b.Log.Named("inspect"))
+			if err != nil {
+				return fmt.Errorf("build policy: %w", err)
+			}
+			g.inspector.Unpacker = unpacker
+		}
+	}
+	if p.Submits() {
+		g.sandbox = &analysis.Plugin{Name: p.AnalyzerName(), Pool: g.pools[p.AnalyzerName()], Now: b.Now}
+	}
+	return nil
+}
+
+// limitsOf takes the limits of taking apart over from the exception that is about them.
+func limitsOf(p *policy.Policy) content.Limits {
+	e := p.Exceptions[message.ExceptionSecuritySettings]
+	return content.Limits{Layers: e.MaxLayers, Files: e.MaxFiles, Ratio: e.MaxRatio, FileBytes: e.MaxDecompressedSize}
+}
+
+// CallName is the random name of one plugin call.
+func CallName() string {
+	var b [12]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,62 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/postern-mail/postern/config"
+	"github.com/postern-mail/postern/core/plugincatalog"
+	"github.com/postern-mail/postern/core/policy"
+)
+
+// LockFile is the catalog's name within the configuration folder.
+const LockFile = "plugins.lock.hcl"
+
+// Configuration is one reading of the configuration folder.
+type Configuration struct {
+	Policy  *policy.Policy // nil where a diagnostic is an error
+	Catalog plugincatalog.Catalog
+	Files   map[string]*hcl.File
+	Diags   hcl.Diagnostics
+}
+
+// ErrPolicy says that the policy has errors; the diagnostics tell them.
+var ErrPolicy = errors.New("the policy has errors")
+
+// ReadConfiguration checks the policy in the folder against the pinned plugins. No plugin is started. An error is about the folder;
+// what is wrong with the policy is in the diagnostics.
+func ReadConfiguration(folder string) (*Configuration, error) {
+	catalog, err := plugincatalog.Load(filepath.Join(folder, LockFile))
+	if err != nil {
+		return nil, err
+	}
+	builtin, err := policy.LoadRules(config.Builtin, "builtin", "")
+	if err != nil {
+		return nil, err
+	}
+	sources, err := policy.LoadDir(os.DirFS(folder), folder)
+	if err != nil {
+		return nil, err
+	}
+	c := &Configuration{Catalog: catalog}
+	c.Policy, c.Files, c.Diags = policy.Load(sources, policy.Options{
+		Catalog: catalog, Builtin: builtin, Env: os.LookupEnv, ReadFile: policy.FilesIn(folder),
+	})
+	return c, nil
+}
+
+// Write prints the diagnostics with their source lines.
+func (c *Configuration) Write(w io.Writer, color bool) error {
+	if len(c.Diags) == 0 {
+		return nil
+	}
+	if err := policy.WriteDiagnostics(w, c.Files, c.Diags, 0, color); err != nil {
+		return fmt.Errorf("print diagnostics: %w", err)
+	}
+	return nil
+}
