@@ -150,6 +150,8 @@ type Event struct {
 
 // Track is one row of message tracking: a copy's final or latest fate.
 type Track struct {
+	// ID makes storing a row twice no change. Where it is empty the store takes a digest of the row's content.
+	ID         string
 	At         time.Time
 	MessageID  string
 	CopyID     string
@@ -254,7 +256,8 @@ type CopyRow struct {
 	Size     int64
 }
 
-// Usage is how much is kept, in bytes of bodies and in rows.
+// Usage is how much is kept, in bytes of bodies and in rows, by state; nothing is kept for a copy that is done. A message that was
+// split counts once for each of its copies.
 type Usage struct {
 	Copies    map[CopyState]int64
 	Bytes     map[CopyState]int64
@@ -316,19 +319,21 @@ type Store interface {
 	Obligations(ctx context.Context, copyID string) ([]Obligation, error)
 	// DueObligations lists what is owed, oldest first, for the queue listing.
 	DueObligations(ctx context.Context, page Page) (rows []Obligation, next string, err error)
-	// Flush makes everything owed due now and returns how many rows that were.
+	// Flush makes everything owed due now and returns how many rows that were. It leaves their versions as they are: what is owed
+	// does not change, and a delivery under way must be able to record its outcome.
 	Flush(ctx context.Context, now time.Time) (int64, error)
 	// Reconcile inserts the job of every due obligation that has none and returns how many were missing.
 	Reconcile(ctx context.Context, now time.Time) (int64, error)
 
 	Events(ctx context.Context, query TextQuery, page Page) (rows []Event, next string, total int64, err error)
-	// AmendEvents replaces events by id (asynchronous mode).
+	// AmendEvents replaces events by id (asynchronous mode); one that is not there, or no more, is added.
 	AmendEvents(ctx context.Context, events []Event) error
 	Tracks(ctx context.Context, query TextQuery, page Page) (rows []Track, next string, err error)
 	// AddTracks stores rows in bulk; they are the journal's, of mail that was relayed in session.
 	AddTracks(ctx context.Context, tracks []Track) error
 
-	// Submit inserts a submission with state intent unless a live or cached one with the key exists, which is returned instead.
+	// Submit inserts a submission with state intent unless a live or cached one with the key exists, which is returned instead. One
+	// that is done is cached while Expires is ahead; afterwards, or without Expires, it is replaced.
 	Submit(ctx context.Context, submission Submission) (current Submission, created bool, err error)
 	// UpdateSubmission changes it by version.
 	UpdateSubmission(ctx context.Context, submission Submission) error
@@ -342,9 +347,10 @@ type Store interface {
 	Waiting(ctx context.Context, key message.SampleKey) ([]Sample, error)
 
 	Usage(ctx context.Context) (Usage, error)
-	// Retain removes what is older than the retention, and bodies that nothing refers to any more.
+	// Retain removes what is older than the retention, and bodies that nothing refers to any more: a message loses its own with its
+	// last copy that is not done and its last due obligation. It is for the process that runs the workers.
 	Retain(ctx context.Context, now time.Time, retention Retention) (removed int64, err error)
-	// Setting reads and SetSetting writes a small named value that all gateways share.
+	// Setting reads and SetSetting writes a small named value that all gateways share; one never written is "".
 	Setting(ctx context.Context, name string) (string, error)
 	SetSetting(ctx context.Context, name, value string) error
 
