@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/postern-mail/postern/core/message"
@@ -23,6 +24,13 @@ var (
 	// ErrFull says that a quota (held_bytes) is used up.
 	ErrFull = errors.New("quota used up")
 )
+
+// Options are what every store needs besides its place.
+type Options struct {
+	Clock func() time.Time
+	// Log takes the job engine's words too.
+	Log *slog.Logger
+}
 
 // CopyState says where a copy stands.
 type CopyState string

@@ -9,7 +9,7 @@ import (
 	"github.com/postern-mail/postern/core/store"
 )
 
-// kept are the states of copies whose bodies are still needed.
+// keptStates are those of copies whose bodies are still needed.
 const keptStates = `('undecided', 'held', 'retry', 'postponed', 'delivering', 'quarantined', 'archived', 'undeliverable')`
 
 // Usage is how much is kept.

@@ -16,12 +16,6 @@ import (
 	"github.com/postern-mail/postern/core/store"
 )
 
-// Options are what every store needs besides its place.
-type Options struct {
-	Clock func() time.Time
-	Log   *slog.Logger
-}
-
 // Backend is one database.
 type Backend interface {
 	// Read answers queries outside of any transaction.
@@ -73,10 +67,8 @@ type Dialect struct {
 	Lock, SkipLocked string
 	// KeepRow ends a SELECT of a row that must not be removed before the transaction ends.
 	KeepRow string
-	// Now is the database's time in microseconds, JobNow the same in the type of the job table.
-	Now, JobNow string
-	// JobWorker is who took the job of a river_job row last.
-	JobWorker string
+	// JobNow is the database's time in the type of the job table.
+	JobNow string
 }
 
 // Store implements store.Store over a Backend.
@@ -88,7 +80,7 @@ type Store struct {
 }
 
 // New returns the store over an opened and migrated backend.
-func New(backend Backend, options Options) *Store {
+func New(backend Backend, options store.Options) *Store {
 	return &Store{backend: backend, clock: options.Clock, log: options.Log}
 }
 

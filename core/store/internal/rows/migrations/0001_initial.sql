@@ -55,7 +55,7 @@ CREATE TABLE bodies (
 	content {blob}
 );
 CREATE TABLE body_chunks (
-	sha256 TEXT NOT NULL,
+	sha256 TEXT NOT NULL REFERENCES bodies (sha256) ON DELETE CASCADE,
 	number BIGINT NOT NULL,
 	content {blob} NOT NULL,
 	PRIMARY KEY (sha256, number)
