@@ -19,7 +19,7 @@ relay "mailstore" {
 }
 
 store "sqlite" {
-  path = env("POSTERN_STATE")
+  path = env("POSTERN_STATE", ".state")
 }
 
 plugin "unpack" {

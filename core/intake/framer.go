@@ -195,7 +195,7 @@ func chunkSize(arg string) (int64, error) {
 	}
 	size, err := strconv.ParseUint(words[0], 10, 32)
 	if err != nil {
-		return 0, errors.New("Malformed chunk size")
+		return 0, errors.New("malformed chunk size")
 	}
 	return int64(size), nil
 }

@@ -28,13 +28,21 @@ func (o *outside) context() *hcl.EvalContext {
 	}}
 }
 
+// function takes what it looks up, and a second argument for where there is none.
 func (o *outside) function(parameter string, get func(string) (string, error)) function.Function {
 	return function.New(&function.Spec{
-		Params: []function.Parameter{{Name: parameter, Type: cty.String, AllowMarked: true}},
-		Type:   function.StaticReturnType(cty.String),
+		Params:   []function.Parameter{{Name: parameter, Type: cty.String, AllowMarked: true}},
+		VarParam: &function.Parameter{Name: "default", Type: cty.String, AllowMarked: true},
+		Type:     function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			if len(args) > 2 {
+				return cty.NilVal, function.NewArgErrorf(2, "there is one default at most")
+			}
 			argument, marks := args[0].Unmark()
 			text, err := get(argument.AsString())
+			if errors.Is(err, errAbsent) && len(args) == 2 {
+				return args[1], nil
+			}
 			if err == nil && !utf8.ValidString(text) {
 				err = errors.New("its content is not UTF-8")
 			}
@@ -47,23 +55,31 @@ func (o *outside) function(parameter string, get func(string) (string, error)) f
 	})
 }
 
+// errAbsent is what a default stands in for.
+var errAbsent = errors.New("absent")
+
+type absent string
+
+func (a absent) Error() string        { return string(a) }
+func (a absent) Is(target error) bool { return target == errAbsent }
+
 func (o *outside) env(name string) (string, error) {
 	if o.options.Env != nil {
 		if value, set := o.options.Env(name); set {
 			return value, nil
 		}
 	}
-	return "", errors.New("this environment variable is not set")
+	return "", absent("this environment variable is not set")
 }
 
 func (o *outside) file(name string) (string, error) {
 	if o.options.ReadFile == nil {
-		return "", errors.New("this file does not exist")
+		return "", absent("this file does not exist")
 	}
 	text, err := o.options.ReadFile(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", errors.New("this file does not exist")
+		return "", absent("this file does not exist")
 	case errors.Is(err, fs.ErrPermission):
 		return "", errors.New("this file may not be read")
 	case err != nil:
