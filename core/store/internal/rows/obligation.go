@@ -98,12 +98,11 @@ func (s *Store) DueObligations(ctx context.Context, page store.Page) ([]store.Ob
 // Flush makes everything owed due now, and the jobs that wait for it.
 func (s *Store) Flush(ctx context.Context, now time.Time) (int64, error) {
 	flushed, err := write(ctx, s.backend, func(ctx context.Context, tx Tx) (int64, error) {
-		n, err := tx.Exec(ctx, `UPDATE obligations SET next_at = $1 WHERE state = 'due' AND next_at > $1`, micros(now))
-		if err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE obligations SET next_at = $1 WHERE state = 'due' AND next_at > $1`, micros(now)); err != nil {
 			return 0, err
 		}
 		due, err := one(ctx, tx, value[int64], `SELECT COUNT(*) FROM obligations WHERE state = 'due'`)
-		if err != nil || n == 0 {
+		if err != nil || due == 0 {
 			return due, err
 		}
 		_, err = tx.Exec(ctx, `UPDATE river_job SET state = 'available', scheduled_at = `+s.backend.Dialect().JobNow+`

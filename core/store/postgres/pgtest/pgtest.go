@@ -1,0 +1,151 @@
+// Package pgtest runs a PostgreSQL server for tests: its own cluster in a temporary folder, reached by a socket only, ended with the
+// test. A machine without PostgreSQL fails the test, unless POSTERN_NO_POSTGRES=1 says that this is known.
+package pgtest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Server is a running server.
+type Server struct {
+	socket    string
+	databases atomic.Int64
+}
+
+const owner = "postern"
+
+// Start makes a cluster and starts it.
+func Start(t *testing.T) *Server {
+	t.Helper()
+	bin := binaries(t)
+	dir, err := os.MkdirTemp("", "pg") // a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	as := unprivileged(t, dir)
+	data := filepath.Join(dir, "data")
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", owner, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	initdb.SysProcAttr, initdb.Dir = as, dir
+	if out, err := initdb.CombinedOutput(); err != nil {
+		t.Fatalf("initdb: %v: %s", err, out)
+	}
+	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "log_min_messages=log")
+	server.SysProcAttr, server.Dir = as, dir
+	stderr, err := server.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	if said := readUntilReady(lines); said != "" {
+		t.Fatalf("postgres did not start: %v: %s", server.Wait(), said)
+	}
+	rest := make(chan struct{})
+	go func() {
+		defer close(rest)
+		for lines.Scan() { // read away
+		}
+	}()
+	t.Cleanup(func() {
+		if err := server.Process.Signal(syscall.SIGINT); err != nil { // fast shutdown
+			t.Error(err)
+		}
+		<-rest
+		if err := server.Wait(); err != nil {
+			t.Errorf("postgres ended: %v", err)
+		}
+	})
+	return &Server{socket: dir}
+}
+
+// readUntilReady returns "" when the server is ready, or everything it said until it ended.
+func readUntilReady(lines *bufio.Scanner) string {
+	var said strings.Builder
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "ready to accept connections") {
+			return ""
+		}
+		fmt.Fprintln(&said, lines.Text())
+	}
+	return said.String() + "(it ended)"
+}
+
+func binaries(t *testing.T) string {
+	t.Helper()
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) > 0 {
+		return filepath.Dir(found[len(found)-1])
+	}
+	if path, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(path)
+	}
+	if os.Getenv("POSTERN_NO_POSTGRES") == "1" {
+		t.Skip("POSTERN_NO_POSTGRES=1: not tested with PostgreSQL")
+	}
+	t.Fatal("PostgreSQL is not installed: install Debian's package postgresql, as `make test` does, or set POSTERN_NO_POSTGRES=1")
+	return ""
+}
+
+// unprivileged is the user that the server runs as: PostgreSQL refuses root, so that is Debian's user postgres then.
+func unprivileged(t *testing.T, dir string) *syscall.SysProcAttr {
+	t.Helper()
+	as := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
+	if os.Getuid() != 0 {
+		return as
+	}
+	account, err := user.Lookup("postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, uidErr := strconv.Atoi(account.Uid)
+	gid, gidErr := strconv.Atoi(account.Gid)
+	if err := errors.Join(uidErr, gidErr, os.Chown(dir, uid, gid)); err != nil {
+		t.Fatal(err)
+	}
+	as.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	return as
+}
+
+// Database makes a new database and returns its URL.
+func (s *Server) Database(t *testing.T) string {
+	t.Helper()
+	name := fmt.Sprintf("test%d", s.databases.Add(1))
+	conn, err := pgx.Connect(context.Background(), s.url("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = conn.Exec(context.Background(), "CREATE DATABASE "+name)
+	if err := errors.Join(err, conn.Close(context.Background())); err != nil {
+		t.Fatal(err)
+	}
+	return s.url(name)
+}
+
+func (s *Server) url(database string) string {
+	return "postgres:///" + database + "?" + url.Values{"host": {s.socket}, "user": {owner}}.Encode()
+}
