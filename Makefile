@@ -22,6 +22,7 @@ build: ## build the gateway and its plugins into bin/
 	@mkdir -p bin
 	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/postern ./core/cmd/postern
 	for name in $(PLUGINS); do go build -trimpath -o bin/postern-$$name ./plugins/$$name; done
+	go build -trimpath -o bin/postern-verdicts ./examples/analyzer-go
 
 .PHONY: run
 run: build ## start the gateway here, send it the sample mails, show what became of them; ONCE=1 ends there

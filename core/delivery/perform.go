@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/postern-mail/postern/core/exposure"
 	"github.com/postern-mail/postern/core/message"
 	"github.com/postern-mail/postern/core/pluginpool"
@@ -17,6 +19,7 @@ type Plugins struct {
 	// Pool returns a plugin's instances, or nil.
 	Pool     func(plugin string) *pluginpool.Pool
 	CallName func() string
+	Log      hclog.Logger
 }
 
 // errAnswer says that a plugin's answer does not fit the message: it is refused as a whole.
@@ -34,6 +37,7 @@ func (p *Plugins) Perform(ctx context.Context, r *Request) (*rewrite.Edits, erro
 		return nil, err
 	}
 	defer lease.Release()
+	p.Log.Debug("plugin call", "plugin", action.Plugin, "message", r.Message.ID)
 	request := &pluginv1.PerformRequest{
 		Call: p.CallName(), Rule: r.Action.Match.Rule, Action: action.Name, ConfigJson: string(action.Config),
 		Envelope: exposure.Envelope(r.Message), Header: exposure.Header(&message.Tree{Header: r.Header}),

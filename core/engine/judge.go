@@ -43,7 +43,9 @@ func (j *judge) run() fate {
 			return j.fate
 		}
 	}
-	for _, exception := range []message.Exception{message.ExceptionSecuritySettings, message.ExceptionEncryption} {
+	for _, exception := range []message.Exception{
+		message.ExceptionSecuritySettings, message.ExceptionEncryption, message.ExceptionPluginUnavailable,
+	} {
 		troubles := j.troubles(exception)
 		if len(troubles) > 0 && j.except(exception, troubles, j.in.Policy.Exceptions[exception].Actions) {
 			return j.fate
@@ -106,7 +108,7 @@ func (j *judge) match(rule *policy.Rule, r result) (final bool) {
 	if j.waiting {
 		// Judgement would end here if no earlier rule qualifies: samples of later rules are not needed.
 		j.step(rule, message.OutcomeMatched, "after a rule that waits: "+r.why, r.findings)
-		return finalOf(actions) != nil
+		return policy.Final(actions) != nil
 	}
 	j.step(rule, message.OutcomeMatched, r.why, r.findings)
 	kind := "other"
@@ -151,7 +153,7 @@ func (j *judge) except(exception message.Exception, troubles []message.Trouble, 
 	}
 	j.raised[key] = true
 	if j.waiting {
-		return finalOf(actions) != nil
+		return policy.Final(actions) != nil
 	}
 	m := message.Match{Rule: string(exception), Exception: exception, Troubles: troubles, Actions: actions}
 	if exception == message.ExceptionVirtualAnalyzer {
@@ -163,7 +165,7 @@ func (j *judge) except(exception message.Exception, troubles []message.Trouble, 
 // add appends a match to the fate and reports whether it is final.
 func (j *judge) add(m message.Match) (final bool) {
 	m.Recipients = j.group.recipients
-	m.Final = finalOf(m.Actions)
+	m.Final = policy.Final(m.Actions)
 	j.fate.Matches = append(j.fate.Matches, m)
 	if m.Final == nil {
 		return false
@@ -172,13 +174,17 @@ func (j *judge) add(m message.Match) (final bool) {
 	return true
 }
 
-// troubles are all obstacles of one kind, from taking the message apart and from the reports.
+// troubles are all obstacles of one kind, from taking the message apart and from the reports. A scanner that did not answer is left to
+// the rules that asked it, whose place the exception takes; an unpacker that did not answer has kept members from all of them.
 func (j *judge) troubles(exception message.Exception) []message.Trouble {
 	var out []message.Trouble
 	for _, t := range j.in.Facts.Tree.Troubles {
 		if t.Exception == exception && !j.isWaivedTrouble(&t) {
 			out = append(out, t)
 		}
+	}
+	if exception == message.ExceptionPluginUnavailable {
+		return out
 	}
 	for i := range j.in.Policy.Plugins {
 		report := j.in.Facts.Reports[j.in.Policy.Plugins[i].Name]
@@ -200,31 +206,6 @@ func (j *judge) step(rule *policy.Rule, outcome message.Outcome, why string, fin
 	j.trace = append(j.trace, message.TraceStep{
 		Number: rule.Number, Rule: rule.Name, Recipients: j.group.recipients, Outcome: outcome, Why: why, Findings: findings,
 	})
-}
-
-// precedence is which final action wins where one rule has several (product-behaviour 1.2; the ones it does not name follow).
-func precedence(e message.Effect) int {
-	order := [...]message.Effect{
-		message.EffectDelete, message.EffectDeliverNow, message.EffectQuarantine, message.EffectChangeRecipient,
-		message.EffectReject, message.EffectHandOff, message.EffectPostpone, message.EffectDefer,
-	}
-	for i, x := range order {
-		if x == e {
-			return i
-		}
-	}
-	return len(order)
-}
-
-func finalOf(actions []message.Action) *message.Action {
-	var best *message.Action
-	for i := range actions {
-		a := &actions[i]
-		if a.Effect.Final() && (best == nil || precedence(a.Effect) < precedence(best.Effect)) {
-			best = a
-		}
-	}
-	return best
 }
 
 // actionsFor are the rule's actions, or those of the `when` that fits the strictest object among the findings.

@@ -172,7 +172,7 @@ func (j *judge) confirm(rule *policy.Rule, scan *policy.Scan, live []message.Fin
 		return result{state: matched, findings: append(sure, analysed.findings...), why: evidence(sure), threat: analysed.threat,
 			verdicts: analysed.verdicts}
 	}
-	if len(analysed.findings) > 0 && (len(analysed.pending) == 0 || finalOf(rule.Actions) != nil) {
+	if len(analysed.findings) > 0 && (len(analysed.pending) == 0 || policy.Final(rule.Actions) != nil) {
 		analysed.state = matched
 		analysed.why = evidence(analysed.findings)
 		return analysed

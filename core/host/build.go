@@ -49,7 +49,7 @@ func (b *Builder) Build(ctx context.Context, c *Configuration) (*Generation, err
 	if c.Policy.Objects != nil {
 		return nil, errors.New("build policy: suspicious_objects is not served by this version: remove the block")
 	}
-	g := &Generation{policy: c.Policy, pools: map[string]*pluginpool.Pool{}, bodies: b.bodies, idle: make(chan struct{})}
+	g := &Generation{policy: c.Policy, pools: map[string]*pluginpool.Pool{}, bodies: b.bodies, log: b.Log, idle: make(chan struct{})}
 	if err := b.startPlugins(ctx, g, c); err != nil {
 		g.Stop()
 		return nil, err

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/postern-mail/postern/core/analysis"
 	"github.com/postern-mail/postern/core/content"
 	"github.com/postern-mail/postern/core/delivery"
@@ -27,6 +29,7 @@ type Generation struct {
 	sandbox   analysis.Sandbox // nil: none
 	pools     map[string]*pluginpool.Pool
 	bodies    *bodies
+	log       hclog.Logger
 
 	mu      sync.Mutex
 	refs    int
@@ -40,7 +43,7 @@ func (g *Generation) Sandbox() analysis.Sandbox     { return g.sandbox }
 
 // Performer asks this generation's action plugins.
 func (g *Generation) Performer() delivery.Performer {
-	return &delivery.Plugins{Pool: g.Pool, CallName: CallName}
+	return &delivery.Plugins{Pool: g.Pool, CallName: CallName, Log: g.log.Named("actions")}
 }
 
 // Pool returns the instances of a plugin, or nil.

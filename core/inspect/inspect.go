@@ -56,7 +56,7 @@ func (i *Inspector) Inspect(
 ) (*message.Facts, error) {
 	var expander content.Expander
 	if i.Unpacker != nil {
-		expander = i.Unpacker
+		expander = i.Unpacker.of(m.ID)
 	}
 	tree, err := content.Read(ctx, raw, scope, i.Limits, expander)
 	if err != nil {

@@ -54,6 +54,7 @@ func (i *Inspector) call(
 		return nil, err
 	}
 	defer lease.Release()
+	i.Log.Debug("plugin call", "plugin", s.Name, "message", m.ID)
 	view, err := exposure.Scan(i.CallName(), queries, m, tree, s.Inputs, lease.Inbox())
 	if err != nil {
 		return nil, err

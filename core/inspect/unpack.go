@@ -29,6 +29,13 @@ type Unpacker struct {
 	types    map[string]bool // media types and ".ext"
 }
 
+// of is the unpacker with the message's id in what it logs.
+func (u *Unpacker) of(message string) *Unpacker {
+	named := *u
+	named.log = u.log.With("message", message)
+	return &named
+}
+
 // magic is bytes at an offset that make a part a container.
 type magic struct {
 	offset int
@@ -112,6 +119,7 @@ func (u *Unpacker) expand(ctx context.Context, part *message.Part, budget conten
 		return err
 	}
 	defer lease.Release()
+	u.log.Debug("plugin call", "plugin", u.name)
 	callCtx, cancel := context.WithCancel(lease.Context)
 	defer cancel()
 	view, err := exposure.Container(u.callName(), part, lease.Inbox())

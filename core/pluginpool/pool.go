@@ -72,12 +72,15 @@ type Pool struct {
 	slots      []*slot
 	next       int
 	signatures string
+	changed    chan struct{} // closed and replaced whenever a slot changes
 }
 
 // slot is the place of one instance, which may be empty while a new process is started.
 type slot struct {
 	instance *instance
 	restarts int
+	// coming says that the first attempt to start a new process is still under way: it is worth waiting for.
+	coming bool
 }
 
 type instance struct {
@@ -85,11 +88,21 @@ type instance struct {
 	calls   chan struct{} // one token per call under way
 }
 
+// ended reports whether the process is gone; its slot may not know yet.
+func (i *instance) ended() bool {
+	select {
+	case <-i.process.Exited():
+		return true
+	default:
+		return false
+	}
+}
+
 // Start starts all instances and returns when each of them is configured and ready. An error may hold *Diagnostics; nothing is
 // left running then.
 func Start(ctx context.Context, spec Spec) (*Pool, error) {
 	life, cancel := context.WithCancel(context.Background())
-	p := &Pool{spec: spec, log: spec.Process.Log, cancel: cancel}
+	p := &Pool{spec: spec, log: spec.Process.Log, cancel: cancel, changed: make(chan struct{})}
 	for range max(1, spec.Instances) {
 		first, err := p.start(ctx)
 		if err != nil {
@@ -158,14 +171,14 @@ func (p *Pool) keep(life context.Context, s *slot, current *instance) {
 			return
 		case <-current.process.Exited():
 		}
-		p.put(s, nil)
+		p.put(s, nil, true)
 		p.log.Error("plugin process ended", "pid", current.process.Pid(), "status", current.process.ExitStatus())
 		current.process.Stop()
 		current = p.restart(life, s)
 		if current == nil {
 			return
 		}
-		p.put(s, current)
+		p.put(s, current, false)
 	}
 }
 
@@ -189,15 +202,18 @@ func (p *Pool) restart(life context.Context, s *slot) *instance {
 			p.log.Info("plugin process restarted", "pid", fresh.process.Pid())
 			return fresh
 		}
+		p.put(s, nil, false)
 		wait = min(2*wait, p.spec.MaxBackoff)
 		p.log.Error("restarting the plugin failed", "error", err, "next_within", wait)
 	}
 }
 
-func (p *Pool) put(s *slot, i *instance) {
+func (p *Pool) put(s *slot, i *instance, coming bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.instance = i
+	s.instance, s.coming = i, coming
+	close(p.changed)
+	p.changed = make(chan struct{})
 }
 
 // Lease is the right to make one call. It must be released.
@@ -208,36 +224,52 @@ type Lease struct {
 	cancel  context.CancelFunc
 }
 
-// Acquire leases a ready instance, waiting for a free place among its calls until ctx ends. ErrUnavailable comes at once where no
-// instance is ready.
+// Acquire leases a ready instance. It waits for a free place among its calls, and for an instance that has died and is started again
+// for the first time, as long as a call may take. ErrUnavailable comes at once where starting failed.
 func (p *Pool) Acquire(ctx context.Context) (*Lease, error) {
-	chosen := p.choose()
-	if chosen == nil {
-		return nil, fmt.Errorf("plugin %s: %w", p.spec.Process.Name, ErrUnavailable)
-	}
 	ctx, cancel := context.WithTimeout(ctx, p.spec.Timeout)
-	select {
-	case chosen.calls <- struct{}{}:
-		return &Lease{instance: chosen, Context: ctx, cancel: cancel}, nil
-	case <-ctx.Done():
+	for {
+		chosen, changed := p.choose()
+		switch {
+		case chosen == nil && changed == nil:
+			cancel()
+			return nil, fmt.Errorf("plugin %s: %w", p.spec.Process.Name, ErrUnavailable)
+		case chosen == nil:
+			select {
+			case <-changed:
+				continue
+			case <-ctx.Done():
+			}
+		default:
+			select {
+			case chosen.calls <- struct{}{}:
+				return &Lease{instance: chosen, Context: ctx, cancel: cancel}, nil
+			case <-chosen.process.Exited():
+				continue
+			case <-ctx.Done():
+			}
+		}
 		cancel()
 		return nil, fmt.Errorf("plugin %s: wait for a free place: %w", p.spec.Process.Name, ctx.Err())
 	}
 }
 
-// choose takes the ready instance with the fewest calls under way, in turn among equals.
-func (p *Pool) choose() *instance {
+// choose takes the ready instance with the fewest calls under way, in turn among equals. Where there is none, changed is closed when
+// that may be otherwise, or is nil where no instance is about to come.
+func (p *Pool) choose() (best *instance, changed <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var best *instance
 	for i := range p.slots {
 		s := p.slots[(p.next+i)%len(p.slots)]
-		if s.instance != nil && (best == nil || len(s.instance.calls) < len(best.calls)) {
+		switch {
+		case s.coming || s.instance != nil && s.instance.ended():
+			changed = p.changed
+		case s.instance != nil && (best == nil || len(s.instance.calls) < len(best.calls)):
 			best = s.instance
 		}
 	}
 	p.next++
-	return best
+	return best, changed
 }
 
 // Conn is the connection to the leased instance.

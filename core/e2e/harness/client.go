@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-
-	"github.com/emersion/go-smtp"
+	"io"
+	"net"
+	"net/textproto"
+	"strings"
 )
 
 // Reply is how a mail was answered: 250, or the code that refused it.
@@ -17,50 +19,104 @@ type Reply struct {
 // Accepted reports whether the mail was taken.
 func (r Reply) Accepted() bool { return r.Code/100 == 2 }
 
-// Client sends over one connection, mail after mail.
-type Client struct{ *smtp.Client }
+func (r Reply) String() string { return fmt.Sprintf("%d %s", r.Code, r.Text) }
+
+// Client sends over one connection, mail after mail. It writes the very bytes it is given.
+type Client struct {
+	conn net.Conn
+	text *textproto.Conn
+}
 
 // Dial connects to the listener.
 func Dial(address string) (*Client, error) {
-	c, err := smtp.Dial(address)
+	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("connect to gateway: %w", err)
 	}
-	if err := c.Hello("client.example"); err != nil {
-		return nil, errors.Join(fmt.Errorf("greet gateway: %w", err), c.Close())
+	c := &Client{conn: conn, text: textproto.NewConn(conn)}
+	greeting, err := c.reply()
+	if err == nil && greeting.Accepted() {
+		greeting, err = c.Command("EHLO client.example")
 	}
-	return &Client{c}, nil
+	if err == nil && !greeting.Accepted() {
+		err = errors.New(greeting.String())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("greet gateway: %w", err), conn.Close())
+	}
+	return c, nil
 }
 
-// Send sends one mail. A refusal is a reply and no error.
-func (c *Client) Send(from string, to []string, data []byte) (Reply, error) {
-	reply, err := c.send(from, to, data)
-	var refused *smtp.SMTPError
-	if errors.As(err, &refused) {
-		return Reply{Code: refused.Code, Text: refused.Message}, c.Reset()
-	}
-	return reply, err
-}
-
-func (c *Client) send(from string, to []string, data []byte) (Reply, error) {
-	if err := c.Mail(from, nil); err != nil {
+// Command sends a line and returns its reply. An error is the connection's.
+func (c *Client) Command(line string) (Reply, error) {
+	if err := c.text.PrintfLine("%s", line); err != nil {
 		return Reply{}, err
 	}
+	return c.reply()
+}
+
+func (c *Client) reply() (Reply, error) {
+	code, text, err := c.text.ReadResponse(0)
+	return Reply{Code: code, Text: text}, err
+}
+
+// Send sends one mail, whose lines end with CRLF; dots are stuffed here. A refusal is a reply and no error; the session goes on.
+func (c *Client) Send(from string, to []string, data []byte) (Reply, error) {
+	commands := []string{"MAIL FROM:<" + from + ">"}
 	for _, address := range to {
-		if err := c.Rcpt(address, nil); err != nil {
-			return Reply{}, err
+		commands = append(commands, "RCPT TO:<"+address+">")
+	}
+	for _, command := range append(commands, "DATA") {
+		reply, err := c.Command(command)
+		if err != nil {
+			return reply, fmt.Errorf("send %s: %w", strings.Fields(command)[0], err)
+		}
+		if reply.Code/100 > 3 {
+			_, err = c.Command("RSET")
+			return reply, err
 		}
 	}
-	w, err := c.Data()
+	if err := c.writeData(data); err != nil {
+		return Reply{}, fmt.Errorf("send content: %w", err)
+	}
+	reply, err := c.reply()
 	if err != nil {
-		return Reply{}, err
+		return reply, fmt.Errorf("wait for the reply: %w", err)
 	}
-	if _, err := bytes.NewReader(data).WriteTo(w); err != nil {
-		return Reply{}, errors.Join(err, w.Close())
+	return reply, nil
+}
+
+func (c *Client) writeData(data []byte) error {
+	w := c.text.W
+	for line := range bytes.Lines(data) {
+		if line[0] == '.' {
+			if err := w.WriteByte('.'); err != nil {
+				return err
+			}
+		}
+		if _, err := w.Write(line); err != nil {
+			return err
+		}
 	}
-	response, err := w.CloseWithResponse()
-	if err != nil {
-		return Reply{}, err
+	if _, err := io.WriteString(w, ".\r\n"); err != nil {
+		return err
 	}
-	return Reply{Code: 250, Text: response.StatusText}, nil
+	return w.Flush()
+}
+
+// Close ends the session.
+func (c *Client) Close() error {
+	_, err := c.Command("QUIT")
+	return errors.Join(err, c.conn.Close())
+}
+
+// Lines gives every line the CRLF that SMTP asks for; a bare CR stays.
+func Lines(mail []byte) []byte {
+	var b bytes.Buffer
+	b.Grow(len(mail) + len(mail)/32)
+	for line := range bytes.Lines(mail) {
+		b.Write(bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r")))
+		b.WriteString("\r\n")
+	}
+	return b.Bytes()
 }

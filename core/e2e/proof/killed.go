@@ -1,0 +1,195 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/postern-mail/postern/core/e2e/harness"
+)
+
+// pluginKilled stops each plugin in turn, waits until it has been asked about a message, and kills it.
+func pluginKilled(ctx context.Context, e *env) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	s, err := newSite(ctx, e, "killed.hcl")
+	if err != nil {
+		return err
+	}
+	calls := &watcher{waiting: map[string]chan struct{}{}}
+	s.setup.Levels, s.setup.Tee = "info,inspect=debug,actions=debug", calls
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	for _, plugin := range []string{"unpack", "atse", "filetype", "filename", "actions"} {
+		if err := killOne(ctx, e, s, calls, plugin); err != nil {
+			return fmt.Errorf("kill %s: %w", plugin, err)
+		}
+	}
+	return nil
+}
+
+// watcher sees the log and tells when a plugin is asked.
+type watcher struct {
+	mu      sync.Mutex
+	waiting map[string]chan struct{}
+}
+
+func (w *watcher) expect(plugin string) <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	asked := make(chan struct{})
+	w.waiting[plugin] = asked
+	return asked
+}
+
+func (w *watcher) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !bytes.Contains(line, []byte(`"plugin call"`)) {
+		return len(line), nil
+	}
+	for plugin, asked := range w.waiting {
+		if bytes.Contains(line, []byte(`"plugin":"`+plugin+`"`)) {
+			close(asked)
+			delete(w.waiting, plugin)
+		}
+	}
+	return len(line), nil
+}
+
+func killOne(ctx context.Context, e *env, s *site, calls *watcher, plugin string) (err error) {
+	pid, err := childNamed(s.gateway.Pid(), "postern-"+plugin)
+	if err != nil {
+		return err
+	}
+	archive, err := zipped("plan.txt", []byte("a plan"))
+	if err != nil {
+		return err
+	}
+	mail := document("killed-"+plugin, "plan.zip", archive)
+	client, err := s.dial()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+
+	s.sink.Forget()
+	asked := calls.expect(plugin)
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	type answer struct {
+		reply harness.Reply
+		err   error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		reply, err := client.Send("alice@outside.example", []string{"bob@example.org"}, mail)
+		answered <- answer{reply, err}
+	}()
+	select {
+	case <-asked:
+	case <-ctx.Done():
+		return fmt.Errorf("the plugin was not asked: %w", ctx.Err())
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return err
+	}
+	first := <-answered
+	if first.err != nil {
+		return first.err
+	}
+	met, err := metException(ctx, s, plugin, first.reply)
+	if err != nil {
+		return err
+	}
+	relayedMeanwhile := len(s.sink.Mails())
+
+	next := bytes.Replace(mail, []byte("Subject: killed"), []byte("Subject: next"), 1)
+	second, err := client.Send("alice@outside.example", []string{"bob@example.org"}, next)
+	if err != nil {
+		return err
+	}
+	served := slices.ContainsFunc(s.sink.Mails(), func(m harness.Mail) bool {
+		return bytes.Contains(m.Data, []byte("Subject: [archive] next-"+plugin))
+	})
+	e.printf("%-9s killed while it was asked: answered %s, %s; the next message: %s, relayed %v", plugin, first.reply, met, second, served)
+	if met == "" || plugin != "actions" && relayedMeanwhile > 0 || !served {
+		return errShort
+	}
+	return nil
+}
+
+// metException says how the message was kept from passing as if nothing had been: by the exception, or, where the plugin was to change
+// it, by being delivered later with the change.
+func metException(ctx context.Context, s *site, plugin string, reply harness.Reply) (string, error) {
+	subject := "killed-" + plugin
+	events, err := s.events(ctx)
+	if err != nil {
+		return "", err
+	}
+	for i := range events {
+		if events[i].Subject == subject && events[i].Rule == "plugin_unavailable" && reply.Accepted() {
+			return "kept by the exception plugin_unavailable", nil
+		}
+	}
+	if plugin != "actions" || !reply.Accepted() {
+		return "", nil
+	}
+	err = s.sink.Wait(ctx, func(mails []harness.Mail) bool {
+		return slices.ContainsFunc(mails, func(m harness.Mail) bool { return bytes.Contains(m.Data, []byte("Subject: [archive] "+subject)) })
+	})
+	return "delivered from the outbox with its change", err
+}
+
+// childNamed is the process id of the child that runs the program.
+func childNamed(parent int, name string) (int, error) {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0, err
+	}
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		// pid (comm) state ppid: comm may hold anything, so what follows its last parenthesis is read.
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil || len(fields) < 2 || fields[1] != strconv.Itoa(parent) {
+			continue
+		}
+		command, err := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
+		if err == nil && strings.Contains(string(command), name) {
+			return pid, nil
+		}
+	}
+	return 0, fmt.Errorf("process %d has no child %s", parent, name)
+}
+
+func zipped(name string, content []byte) ([]byte, error) {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	f, err := w.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Write(content); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,94 @@
+// Command postern-verdicts is a small sandbox connector to begin one of your own from: verdicts stand in a text file, one per line,
+// "SHA256 level name", where level is none, low, medium or high. A sample that the file does not name is still being analysed. The
+// file is read at every question, so a line added later releases the mail that waits for it.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/postern-mail/postern/sdk/analyzer"
+	"github.com/postern-mail/postern/sdk/schema"
+	"github.com/postern-mail/postern/sdk/serve"
+)
+
+func main() {
+	v := &verdicts{}
+	serve.Main(serve.Plugin{
+		Name: "verdicts", Version: "1.0.0", Summary: "Takes verdicts from a text file.",
+		Config:    schema.Body{Attributes: []schema.Attribute{{Name: "file", Summary: "the file of verdicts", Type: schema.String, Required: true}}},
+		Configure: v.configure, Analyzer: v,
+	})
+}
+
+type verdicts struct{ file string }
+
+func (v *verdicts) configure(_ context.Context, c *serve.Configuration) (*serve.Configured, error) {
+	var config struct {
+		File string `json:"file"`
+	}
+	if err := json.Unmarshal(c.Config, &config); err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	v.file = config.File
+	if _, err := v.read(); err != nil {
+		return &serve.Configured{Problems: []serve.Problem{{
+			Path: []string{"config", "file"}, Summary: "The verdicts cannot be read", Detail: err.Error(),
+		}}}, nil
+	}
+	return &serve.Configured{}, nil
+}
+
+// Submit has nowhere to send the sample: that it is known is all.
+func (v *verdicts) Submit(_ context.Context, sample *analyzer.Sample) (*analyzer.Receipt, error) {
+	return &analyzer.Receipt{State: analyzer.Pending, Server: "file", Submission: sample.SHA256}, nil
+}
+
+// Results looks every submission up.
+func (v *verdicts) Results(_ context.Context, submissions []analyzer.Submission) ([]analyzer.Result, error) {
+	known, err := v.read()
+	if err != nil {
+		return nil, err
+	}
+	var results []analyzer.Result
+	for _, s := range submissions {
+		result, done := known[s.SHA256]
+		if !done {
+			result = analyzer.Result{State: analyzer.Pending}
+		}
+		result.SHA256 = s.SHA256
+		results = append(results, result)
+	}
+	return results, nil
+}
+
+func (v *verdicts) read() (map[string]analyzer.Result, error) {
+	f, err := os.Open(v.file)
+	if err != nil {
+		return nil, fmt.Errorf("read verdicts: %w", err)
+	}
+	defer f.Close()
+	levels := map[string]analyzer.Risk{"none": analyzer.NoRisk, "low": analyzer.Low, "medium": analyzer.Medium, "high": analyzer.High}
+	known := map[string]analyzer.Result{}
+	lines := bufio.NewScanner(f)
+	for number := 1; lines.Scan(); number++ {
+		words := strings.Fields(lines.Text())
+		if len(words) == 0 {
+			continue
+		}
+		if len(words) < 2 || levels[words[1]] == analyzer.NoLevel {
+			return nil, fmt.Errorf("read verdicts: line %d is not \"SHA256 none|low|medium|high name\"", number)
+		}
+		known[strings.ToLower(words[0])] = analyzer.Result{
+			State: analyzer.Done, Risk: levels[words[1]], Name: strings.Join(words[2:], " "),
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read verdicts: %w", err)
+	}
+	return known, nil
+}
