@@ -14,28 +14,61 @@ import (
 // bodyMemory is how much of a body is kept in memory; more goes to a file, which plugins get by reference.
 const bodyMemory = 256 << 10
 
-// store writes a body to the spool, hashes it, and adds its part. The same bytes are kept once, whatever readings give them: id is -1
-// for the second time.
-func (r *reader) store(p message.Part, content []byte) (id int, err error) {
-	sum1, sum256 := sha1.Sum(content), sha256.Sum256(content)
-	p.SHA1, p.SHA256 = hex.EncodeToString(sum1[:]), hex.EncodeToString(sum256[:])
-	if p.Reading != "strict" && r.seen[p.SHA256] {
-		return -1, nil
+// store writes a body to the spool, hashes it, and adds its part. What another reading has given already is not kept again: id is then
+// -1, as it is where there is no room.
+func (r *reader) store(p message.Part, content source) (id int, err error) {
+	if p.Reading != "strict" {
+		known, err := r.known(content)
+		if known || err != nil {
+			return -1, err
+		}
 	}
-	r.seen[p.SHA256] = true
 	w := r.scope.Create(bodyMemory)
-	if _, err := w.Write(content); err != nil {
+	sum1, sum256 := sha1.New(), sha256.New()
+	var size counter
+	if err := content(io.MultiWriter(w, sum1, sum256, &size)); err != nil {
 		return -1, err
 	}
 	if p.Body, err = w.Finish(); err != nil {
 		return -1, err
 	}
-	p.Size = int64(len(content))
+	p.SHA1, p.SHA256 = hex.EncodeToString(sum1.Sum(nil)), hex.EncodeToString(sum256.Sum(nil))
+	p.Size = int64(size)
+	r.seen[p.SHA256] = true
 	id, ok := r.add(p)
 	if !ok {
 		return -1, nil
 	}
 	return id, nil
+}
+
+// known reports whether a part has the content already.
+func (r *reader) known(content source) (bool, error) {
+	sum := sha256.New()
+	if err := content(sum); err != nil {
+		return false, err
+	}
+	return r.seen[hex.EncodeToString(sum.Sum(nil))], nil
+}
+
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}
+
+// stored is the content of a part as long as the message is read.
+func (r *reader) stored(id int) ([]byte, error) {
+	if id < 0 {
+		return nil, nil
+	}
+	data, unmap, err := view(r.tree.Parts[id].Body)
+	if err != nil {
+		return nil, err
+	}
+	r.unmaps = append(r.unmaps, unmap)
+	return data, nil
 }
 
 // Digests are the SHA-1 and SHA-256 of a body, in lower-case hexadecimal.

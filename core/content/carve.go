@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"iter"
 
 	"github.com/postern-mail/postern/core/message"
 )
@@ -46,7 +47,7 @@ func (r *reader) carveBody(e entity, h head, body []byte) error {
 		Parent: e.parent, Path: e.path, Names: h.names, Declared: h.kind, Kind: kind, Reading: e.reading, Depth: e.depth,
 	}
 	p.Display = displayName(&p)
-	if _, err := r.store(p, r.decode(h.encoding, body)); err != nil {
+	if _, err := r.store(p, r.decoding(h.encoding, body)); err != nil {
 		return err
 	}
 	return r.everyDecoding(p, body)
@@ -71,7 +72,11 @@ func nextDelimiter(data []byte, start int) int {
 }
 
 // otherDecodings adds the decodings of a body that differ from the one that was kept, where they give a file of a known kind.
-func (r *reader) otherDecodings(p message.Part, body, kept []byte) error {
+func (r *reader) otherDecodings(p message.Part, body []byte, id int) error {
+	kept, err := r.stored(id)
+	if err != nil {
+		return err
+	}
 	p.Reading = "other decoding"
 	return r.decodings(p, body, kept)
 }
@@ -82,68 +87,95 @@ func (r *reader) everyDecoding(p message.Part, body []byte) error {
 }
 
 func (r *reader) decodings(p message.Part, body, kept []byte) error {
-	tries := [][]byte{body}
-	lenient, _ := decodeBase64(body)
-	quoted, _ := decodeQuoted(body)
-	tries = append(tries, lenient, quoted)
-	tries = append(tries, base64Runs(body)...)
-	for _, blanks := range [][]byte{quoted} {
-		again, _ := decodeBase64(blanks)
-		tries = append(tries, again)
+	if err := r.reserveMemory(len(body)); err != nil {
+		return err
 	}
-	again, _ := decodeQuoted(lenient)
-	tries = append(tries, again)
-	for _, decoded := range tries {
+	if p.Display == "" {
+		p.Display = "part " + p.Path
+	}
+	p.Kind = message.PartAttachment
+	for decoded := range tries(body) {
 		at := knownFile(decoded)
 		if at < 0 || bytes.Equal(decoded[at:], kept) {
 			continue
 		}
-		if p.Display == "" {
-			p.Display = "part " + p.Path
-		}
-		p.Kind = message.PartAttachment
-		if _, err := r.store(p, decoded[at:]); err != nil {
+		if _, err := r.store(p, literal(decoded[at:])); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// tries yields a body in every way in which broken encodings are read, one in memory at a time.
+func tries(body []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if !yield(body) || !yield(decodeBase64(body)) || !yield(decodeQuoted(body)) {
+			return
+		}
+		for run := range base64Runs(body) {
+			if !yield(run) {
+				return
+			}
+		}
+		if yield(decodeBase64(decodeQuoted(body))) {
+			yield(decodeQuoted(decodeBase64(body)))
+		}
+	}
+}
+
 // base64Runs decodes the pieces of a body in the ways in which broken base64 is read: every block between blank or foreign lines by
 // itself, cut at the first padding, without the characters of each line that break it, and from each of the four phases.
-func base64Runs(body []byte) [][]byte {
-	var out [][]byte
-	var block []byte
-	take := func() {
-		if len(block) >= 40 {
+func base64Runs(body []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for block := range base64Blocks(body) {
 			for phase := range 4 {
-				decoded, _ := decodeBase64(block[phase:])
-				if knownFile(decoded) == 0 {
-					out = append(out, decoded)
+				if decoded := decodeBase64(block[phase:]); knownFile(decoded) == 0 && !yield(decoded) {
+					return
 				}
 			}
-			if pad := bytes.IndexByte(block, '='); pad > 0 {
-				decoded, _ := base64.RawStdEncoding.DecodeString(string(block[:pad/4*4]))
-				out = append(out, decoded)
-				ignored, _ := decodeBase64(bytes.ReplaceAll(block, []byte("="), nil))
-				out = append(out, ignored)
+			pad := bytes.IndexByte(block, '=')
+			if pad <= 0 {
+				continue
+			}
+			upToPad, _ := base64.RawStdEncoding.DecodeString(string(block[:pad/4*4])) // up to where it breaks
+			if !yield(upToPad) || !yield(decodeBase64(bytes.ReplaceAll(block, []byte("="), nil))) {
+				return
 			}
 		}
-		block = nil
+		yield(decodeBase64(cutLines(body)))
 	}
-	for i := 0; i < len(body); {
-		end := lineEnd(body, i)
-		line := bytes.TrimSpace(body[i:end])
-		i = end
-		if n := alphabetRun(line); n == len(bytes.TrimRight(line, "=")) && n > 0 {
-			block = append(block, line...)
-			continue
-		} else if len(line) > 0 && n == 0 || len(line) == 0 {
-			take()
+}
+
+// base64Blocks yields the text of adjacent lines that are base64, where it is long enough to hold a file.
+func base64Blocks(body []byte) iter.Seq[[]byte] {
+	const shortest = 40
+	return func(yield func([]byte) bool) {
+		var block []byte
+		for i := 0; i < len(body); {
+			end := lineEnd(body, i)
+			line := bytes.TrimSpace(body[i:end])
+			i = end
+			n := alphabetRun(line)
+			if n > 0 && n == len(bytes.TrimRight(line, "=")) {
+				block = append(block, line...)
+				continue
+			}
+			if n > 0 {
+				continue // begins as base64 does: it does not end the block
+			}
+			if len(block) >= shortest && !yield(block) {
+				return
+			}
+			block = nil
+		}
+		if len(block) >= shortest {
+			yield(block)
 		}
 	}
-	take()
-	// Lines with foreign characters: what is left of each when it is cut at the first one.
+}
+
+// cutLines is what is left of lines with foreign characters when each is cut at the first one.
+func cutLines(body []byte) []byte {
 	var cut []byte
 	for i := 0; i < len(body); {
 		end := lineEnd(body, i)
@@ -151,8 +183,7 @@ func base64Runs(body []byte) [][]byte {
 		i = end
 		cut = append(cut, line[:alphabetRun(line)/4*4]...)
 	}
-	decoded, _ := decodeBase64(cut)
-	return append(out, decoded)
+	return cut
 }
 
 // fileMagics are the beginnings of files that are worth hiding: archives, programs, documents.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
 
 	"github.com/postern-mail/postern/core/message"
@@ -25,7 +26,12 @@ type Limits struct {
 	Ratio       int   // decompressed to compressed size of one container (100)
 	FileBytes   int64 // decompressed size of any one member (60 MiB)
 	Bytes       int64 // decompressed size of all members (512 MiB)
+	// Memory is the budget, MemoryBudget bytes, that messages share whose broken encodings are tried in memory. Nil: no bound.
+	Memory *semaphore.Weighted
 }
+
+// MemoryBudget is the size of Limits.Memory.
+const MemoryBudget = 128 << 20
 
 func (l Limits) withDefaults() Limits {
 	set := func(v *int, d int) {
@@ -63,18 +69,46 @@ func Read(ctx context.Context, raw message.Body, scope *spool.Scope, limits Limi
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{ctx: ctx, scope: scope, limits: limits.withDefaults(), tree: &message.Tree{}, seen: map[string]bool{}}
+	r := &reader{
+		ctx: ctx, scope: scope, limits: limits.withDefaults(), tree: &message.Tree{}, seen: map[string]bool{}, unmaps: []func() error{unmap},
+	}
 	err = r.message(data)
+	r.releaseMemory()
 	if err == nil {
 		err = r.expand(expander)
 	}
 	if err == nil {
 		err = r.collectURLs()
 	}
-	if err := errors.Join(err, unmap()); err != nil {
+	for _, unmap := range r.unmaps {
+		err = errors.Join(err, unmap())
+	}
+	if err != nil {
 		return nil, err
 	}
 	return r.tree, nil
+}
+
+// reserveMemory is called before content is decoded in memory, as only odd mail needs: such messages share a budget, so that many
+// large ones at the same time are read one after the other.
+func (r *reader) reserveMemory(size int) error {
+	if r.reserved > 0 || r.limits.Memory == nil {
+		return nil
+	}
+	const copies = 4 // decodings of one body that are in memory together
+	want := min(int64(copies*size), MemoryBudget)
+	if err := r.limits.Memory.Acquire(r.ctx, want); err != nil {
+		return fmt.Errorf("wait for memory: %w", err)
+	}
+	r.reserved = want
+	return nil
+}
+
+func (r *reader) releaseMemory() {
+	if r.reserved > 0 {
+		r.limits.Memory.Release(r.reserved)
+		r.reserved = 0
+	}
 }
 
 // view gives a body's bytes without reading a file into memory: the page cache serves it.
@@ -114,6 +148,8 @@ type reader struct {
 	// seen holds the digests of bodies under a parent, so that another reading of the same bytes adds nothing.
 	seen     map[string]bool
 	overflow bool // no more parts are taken
+	unmaps   []func() error
+	reserved int64 // of limits.Memory
 }
 
 // message reads the whole message: strictly, and where that met anything odd, leniently.
@@ -133,6 +169,9 @@ func (r *reader) message(data []byte) error {
 	}
 	if len(r.odd) == 0 {
 		return nil
+	}
+	if err := r.reserveMemory(len(root.data)); err != nil {
+		return err
 	}
 	if err := r.carve(root.data); err != nil {
 		return err

@@ -276,8 +276,12 @@ func hasMIMEField(data []byte) bool {
 
 // nested reads a message within the message: as a part with a body, and its own parts below.
 func (r *reader) nested(e entity, h head, body []byte) error {
-	id, decoded, err := r.keep(e, h, body, message.PartMessage)
+	id, err := r.keep(e, h, body, message.PartMessage)
 	if err != nil || id < 0 {
+		return err
+	}
+	decoded, err := r.stored(id)
+	if err != nil {
 		return err
 	}
 	inner := entity{data: decoded, offset: -1, parent: id, path: e.path + ".1", depth: e.depth + 1, reading: e.reading}
@@ -314,14 +318,15 @@ func (r *reader) leaf(e entity, h head, body []byte) error {
 			r.tree.Encrypted = true
 		}
 	}
-	_, decoded, err := r.keep(e, h, body, kind)
+	id, err := r.keep(e, h, body, kind)
+	if err != nil || kind != message.PartText && kind != message.PartHTML {
+		return err
+	}
+	text, err := r.stored(id)
 	if err != nil {
 		return err
 	}
-	if kind == message.PartText || kind == message.PartHTML {
-		return r.inlineFiles(e, decoded)
-	}
-	return nil
+	return r.inlineFiles(e, text)
 }
 
 // knownTopLevel reports whether the type's first half is a registered one (RFC 6838 section 4.2).
@@ -335,8 +340,7 @@ func knownTopLevel(kind string) bool {
 }
 
 // keep decodes a body into the spool and adds its part; id is -1 where there was no room.
-func (r *reader) keep(e entity, h head, body []byte, kind message.PartKind) (id int, decoded []byte, err error) {
-	decoded = r.decode(h.encoding, body)
+func (r *reader) keep(e entity, h head, body []byte, kind message.PartKind) (id int, err error) {
 	p := message.Part{
 		Parent: e.parent, Path: e.path, Names: h.names, Declared: h.kind, Charset: h.params["charset"], Kind: kind,
 		Reading: e.reading, Depth: e.depth,
@@ -345,11 +349,11 @@ func (r *reader) keep(e entity, h head, body []byte, kind message.PartKind) (id 
 		p.Start, p.End = e.offset, e.offset+int64(len(e.data))
 	}
 	p.Display = displayName(&p)
-	id, err = r.store(p, decoded)
+	id, err = r.store(p, r.decoding(h.encoding, body))
 	if err == nil && len(r.odd) > 0 && id >= 0 && kind == message.PartAttachment {
-		err = r.otherDecodings(p, body, decoded)
+		err = r.otherDecodings(p, body, id)
 	}
-	return id, decoded, err
+	return id, err
 }
 
 // displayName is how logs name a part: by its file name without folders, or else by its place.

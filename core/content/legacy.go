@@ -15,9 +15,17 @@ type inlineFile struct {
 	format  string
 }
 
+// largeText is where a text is so long that files found in it are counted as memory.
+const largeText = 1 << 20
+
 // inlineFiles adds the files that mail clients find inside of text: uuencode, yEnc, BinHex.
 func (r *reader) inlineFiles(e entity, text []byte) error {
 	var files []inlineFile
+	if len(text) > largeText {
+		if err := r.reserveMemory(len(text)); err != nil {
+			return err
+		}
+	}
 	if bytes.Contains(text, []byte("begin ")) {
 		files = append(files, decodeUU(text, false)...)
 	}
@@ -36,7 +44,7 @@ func (r *reader) inlineFiles(e entity, text []byte) error {
 			p.Names = []string{decodeWords(f.name)}
 		}
 		p.Display = displayName(&p)
-		if _, err := r.store(p, f.content); err != nil {
+		if _, err := r.store(p, literal(f.content)); err != nil {
 			return err
 		}
 	}
@@ -54,7 +62,7 @@ func decodeUU(text []byte, bare bool) []inlineFile {
 			return
 		}
 		if as64 {
-			current.content, _ = decodeBase64(block)
+			current.content = decodeBase64(block)
 		}
 		if len(current.content) > 0 {
 			out = append(out, *current)

@@ -4,42 +4,52 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"io"
 	"strings"
 )
 
-// decode undoes a transfer encoding (RFC 2045 section 6) as most mail clients do, and notes what others do otherwise.
-func (r *reader) decode(encoding string, body []byte) []byte {
+// source writes a body's content. It may be asked more than once.
+type source func(w io.Writer) error
+
+func literal(content []byte) source {
+	return func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	}
+}
+
+// decoding undoes a transfer encoding (RFC 2045 section 6) as most mail clients do, and notes what others do otherwise.
+func (r *reader) decoding(encoding string, body []byte) source {
+	note := func(o oddity, write func(io.Writer, []byte) (clean bool, err error)) source {
+		return func(w io.Writer) error {
+			clean, err := write(w, body)
+			if !clean {
+				r.odd[o] = true
+			}
+			return err
+		}
+	}
 	switch encoding {
 	case "", "7bit", "8bit", "binary":
-		return body
+		return literal(body)
 	case "base64":
-		decoded, clean := decodeBase64(body)
-		if !clean {
-			r.odd[oddBase64] = true
-		}
-		return decoded
+		return note(oddBase64, writeBase64)
 	case "quoted-printable":
-		decoded, clean := decodeQuoted(body)
-		if !clean {
-			r.odd[oddQuoted] = true
-		}
-		return decoded
+		return note(oddQuoted, writeQuoted)
 	case "uuencode", "x-uuencode", "uue", "x-uue", "x-uu":
 		if files := decodeUU(body, true); len(files) > 0 {
-			return files[0].content
+			return literal(files[0].content)
 		}
-		return body
+		return literal(body)
 	}
 	r.odd[oddEncoding] = true
 	switch {
 	case strings.Contains(encoding, "64"):
-		decoded, _ := decodeBase64(body)
-		return decoded
+		return note(oddEncoding, writeBase64)
 	case strings.Contains(encoding, "quoted"), strings.Contains(encoding, "qp"):
-		decoded, _ := decodeQuoted(body)
-		return decoded
+		return note(oddEncoding, writeQuoted)
 	}
-	return body
+	return literal(body)
 }
 
 const (
@@ -60,32 +70,59 @@ func base64Class(c byte) byte {
 	return notBase64
 }
 
-// decodeBase64 skips what is not in the alphabet, as RFC 2045 section 6.8 has it, and starts afresh after padding. clean is false
-// where readers are known to differ: other characters, padding before the end, a last group that is not whole.
-func decodeBase64(body []byte) (decoded []byte, clean bool) {
-	clean = true
-	group := make([]byte, 0, len(body))
-	decoded = make([]byte, 0, base64.StdEncoding.DecodedLen(len(body)))
-	padded := false
-	flush := func() {
-		if rest := len(group) % 4; rest != 0 {
-			if rest == 1 {
-				group = group[:len(group)-1]
-			}
-			if !padded {
-				clean = false
+// block is how much is decoded at once; a multiple of 4.
+const block = 32 << 10
+
+// base64Decoder collects characters of the alphabet and writes what they stand for.
+type base64Decoder struct {
+	w     io.Writer
+	group [block]byte
+	n     int
+	out   [block / 4 * 3]byte
+	clean bool
+}
+
+func (d *base64Decoder) add(text []byte) error {
+	for len(text) > 0 {
+		n := copy(d.group[d.n:], text)
+		d.n, text = d.n+n, text[n:]
+		if d.n == len(d.group) {
+			if err := d.write(); err != nil {
+				return err
 			}
 		}
-		n := base64.RawStdEncoding.DecodedLen(len(group))
-		at := len(decoded)
-		decoded = append(decoded, make([]byte, n)...)
-		n, err := base64.RawStdEncoding.Decode(decoded[at:], group)
-		if err != nil {
-			clean = false
-		}
-		decoded = decoded[:at+n]
-		group = group[:0]
 	}
+	return nil
+}
+
+// end writes what is left before padding or the end. A single character stands for nothing.
+func (d *base64Decoder) end(padded bool) error {
+	if rest := d.n % 4; rest != 0 {
+		if rest == 1 {
+			d.n--
+		}
+		if !padded {
+			d.clean = false
+		}
+	}
+	return d.write()
+}
+
+func (d *base64Decoder) write() error {
+	n, err := base64.RawStdEncoding.Decode(d.out[:], d.group[:d.n])
+	if err != nil {
+		d.clean = false
+	}
+	d.n = 0
+	_, err = d.w.Write(d.out[:n])
+	return err
+}
+
+// writeBase64 skips what is not in the alphabet, as RFC 2045 section 6.8 has it, and starts afresh after padding. clean is false
+// where readers are known to differ: other characters, padding before the end, a last group that is not whole.
+func writeBase64(w io.Writer, body []byte) (clean bool, err error) {
+	d := &base64Decoder{w: w, clean: true}
+	padded := false
 	for len(body) > 0 {
 		// Whole clean lines are the rule: they are copied at once.
 		end := bytes.IndexByte(body, '\n') + 1
@@ -97,27 +134,41 @@ func decodeBase64(body []byte) (decoded []byte, clean bool) {
 		for len(line) > 0 {
 			n := alphabetRun(line)
 			if n > 0 && padded {
-				flush()
-				padded, clean = false, false
+				if err := d.end(padded); err != nil {
+					return d.clean, err
+				}
+				padded, d.clean = false, false
 			}
-			group = append(group, line[:n]...)
+			if err := d.add(line[:n]); err != nil {
+				return d.clean, err
+			}
 			if n == len(line) {
 				break
 			}
 			switch base64Class(line[n]) {
 			case isPad:
-				if len(group)%4 == 0 && !padded || len(group)%4 == 1 {
-					clean = false
+				if d.n%4 == 0 && !padded || d.n%4 == 1 {
+					d.clean = false
 				}
 				padded = true
 			case notBase64:
-				clean = false
+				d.clean = false
 			}
 			line = line[n+1:]
 		}
 	}
-	flush()
-	return decoded, clean
+	err = d.end(padded)
+	return d.clean, err
+}
+
+// decodeBase64 and decodeQuoted decode into memory.
+func decodeBase64(body []byte) []byte { return inMemory(body, writeBase64) }
+func decodeQuoted(body []byte) []byte { return inMemory(body, writeQuoted) }
+
+func inMemory(body []byte, write func(io.Writer, []byte) (bool, error)) []byte {
+	var b bytes.Buffer
+	_, _ = write(&b, body) // a buffer in memory does not fail
+	return b.Bytes()
 }
 
 // alphabetRun is how many bytes at the front are of the base64 alphabet.
@@ -130,11 +181,17 @@ func alphabetRun(line []byte) int {
 	return len(line)
 }
 
-// decodeQuoted decodes quoted-printable; what is no escape stays as it is (RFC 2045 section 6.7). clean is false where it met such.
-func decodeQuoted(body []byte) (decoded []byte, clean bool) {
+// writeQuoted decodes quoted-printable; what is no escape stays as it is (RFC 2045 section 6.7). clean is false where it met such.
+func writeQuoted(w io.Writer, body []byte) (clean bool, err error) {
 	clean = true
-	out := make([]byte, 0, len(body))
+	out := make([]byte, 0, min(len(body), 2*block))
 	for len(body) > 0 {
+		if len(out) >= block {
+			if _, err := w.Write(out); err != nil {
+				return clean, err
+			}
+			out = out[:0]
+		}
 		end := bytes.IndexByte(body, '\n') + 1
 		hasEnd := end > 0
 		if !hasEnd {
@@ -172,5 +229,6 @@ func decodeQuoted(body []byte) (decoded []byte, clean bool) {
 			out = append(out, lineFeed...)
 		}
 	}
-	return out, clean
+	_, err = w.Write(out)
+	return clean, err
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/hcl/v2"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/postern-mail/postern/core/analysis"
 	"github.com/postern-mail/postern/core/content"
@@ -154,7 +155,10 @@ func (b *Builder) wire(g *Generation, catalog plugincatalog.Catalog) error {
 // limitsOf takes the limits of taking apart over from the exception that is about them.
 func limitsOf(p *policy.Policy) content.Limits {
 	e := p.Exceptions[message.ExceptionSecuritySettings]
-	return content.Limits{Layers: e.MaxLayers, Files: e.MaxFiles, Ratio: e.MaxRatio, FileBytes: e.MaxDecompressedSize}
+	return content.Limits{
+		Layers: e.MaxLayers, Files: e.MaxFiles, Ratio: e.MaxRatio, FileBytes: e.MaxDecompressedSize,
+		Memory: semaphore.NewWeighted(content.MemoryBudget),
+	}
 }
 
 // CallName is the random name of one plugin call.
