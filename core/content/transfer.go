@@ -70,16 +70,36 @@ func base64Class(c byte) byte {
 	return notBase64
 }
 
-// block is how much is decoded at once; a multiple of 4.
-const block = 32 << 10
+// block is how much is decoded at once; a multiple of 12.
+const block = 48 << 10
 
 // base64Decoder collects characters of the alphabet and writes what they stand for.
 type base64Decoder struct {
 	w     io.Writer
 	group [block]byte
-	n     int
-	out   [block / 4 * 3]byte
+	n     int // of group
+	out   [block]byte
+	o     int // of out
 	clean bool
+}
+
+// line decodes a line that is nothing but whole groups, as nearly all are; false where it is not, and nothing was done.
+func (d *base64Decoder) line(line []byte) (done bool, err error) {
+	size := len(line) / 4 * 3
+	if d.n != 0 || len(line)%4 != 0 || size > len(d.out) {
+		return false, nil
+	}
+	if d.o+size > len(d.out) {
+		if err := d.flush(); err != nil {
+			return false, err
+		}
+	}
+	// A line feed within would be skipped by it: then the size tells.
+	if n, err := base64.RawStdEncoding.Decode(d.out[d.o:], line); err != nil || n != size {
+		return false, nil
+	}
+	d.o += size
+	return true, nil
 }
 
 func (d *base64Decoder) add(text []byte) error {
@@ -87,7 +107,7 @@ func (d *base64Decoder) add(text []byte) error {
 		n := copy(d.group[d.n:], text)
 		d.n, text = d.n+n, text[n:]
 		if d.n == len(d.group) {
-			if err := d.write(); err != nil {
+			if err := d.decode(); err != nil {
 				return err
 			}
 		}
@@ -95,7 +115,7 @@ func (d *base64Decoder) add(text []byte) error {
 	return nil
 }
 
-// end writes what is left before padding or the end. A single character stands for nothing.
+// end decodes what is left before padding or the end. A single character stands for nothing.
 func (d *base64Decoder) end(padded bool) error {
 	if rest := d.n % 4; rest != 0 {
 		if rest == 1 {
@@ -105,16 +125,24 @@ func (d *base64Decoder) end(padded bool) error {
 			d.clean = false
 		}
 	}
-	return d.write()
+	return d.decode()
 }
 
-func (d *base64Decoder) write() error {
+func (d *base64Decoder) decode() error {
+	if err := d.flush(); err != nil {
+		return err
+	}
 	n, err := base64.RawStdEncoding.Decode(d.out[:], d.group[:d.n])
 	if err != nil {
 		d.clean = false
 	}
-	d.n = 0
-	_, err = d.w.Write(d.out[:n])
+	d.n, d.o = 0, n
+	return nil
+}
+
+func (d *base64Decoder) flush() error {
+	_, err := d.w.Write(d.out[:d.o])
+	d.o = 0
 	return err
 }
 
@@ -124,13 +152,21 @@ func writeBase64(w io.Writer, body []byte) (clean bool, err error) {
 	d := &base64Decoder{w: w, clean: true}
 	padded := false
 	for len(body) > 0 {
-		// Whole clean lines are the rule: they are copied at once.
 		end := bytes.IndexByte(body, '\n') + 1
 		if end == 0 {
 			end = len(body)
 		}
 		line := bytes.TrimRight(body[:end], "\r\n")
 		body = body[end:]
+		if !padded {
+			done, err := d.line(line)
+			if err != nil {
+				return d.clean, err
+			}
+			if done {
+				continue
+			}
+		}
 		for len(line) > 0 {
 			n := alphabetRun(line)
 			if n > 0 && padded {
@@ -157,8 +193,10 @@ func writeBase64(w io.Writer, body []byte) (clean bool, err error) {
 			line = line[n+1:]
 		}
 	}
-	err = d.end(padded)
-	return d.clean, err
+	if err := d.end(padded); err != nil {
+		return d.clean, err
+	}
+	return d.clean, d.flush()
 }
 
 // decodeBase64 and decodeQuoted decode into memory.

@@ -38,7 +38,7 @@ func mixed(random *rand.Rand, number, size int) []byte {
 	}
 	b.WriteString("</body></html>\r\n")
 	names := []struct{ name, begins string }{
-		{"report.pdf", "%PDF-1.7\n"}, {"photo.jpg", "\xff\xd8\xff\xe0\x00\x10JFIF\x00"}, {"table.csv", "week;sum\n"}, {"data.zip", ""},
+		{"report.pdf", "%PDF-1.7\n"}, {"photo.jpg", "\xff\xd8\xff\xe0\x00\x10JFIF\x00"}, {"table.txt", "week;sum\n"}, {"data.zip", ""},
 	}
 	attachment := names[number%len(names)]
 	content := make([]byte, max(64, (size-b.Len())*3/4*76/78))
@@ -46,7 +46,7 @@ func mixed(random *rand.Rand, number, size int) []byte {
 		content[i] = byte(random.Uint32())
 	}
 	if attachment.begins == "" {
-		content, _ = zipped("data.bin", content) // a buffer in memory does not fail
+		content, _ = zipped("data.dat", content) // a buffer in memory does not fail
 	} else {
 		copy(content, attachment.begins)
 	}
