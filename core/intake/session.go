@@ -198,8 +198,6 @@ func (c *lineCheck) Write(p []byte) (int, error) {
 	out := p
 	if c.inspect(p) && c.normalize {
 		out = c.normalized(p)
-	} else if c.normalize && c.lastCR {
-		out = p // the CR that was last is written already
 	}
 	if len(p) > 0 {
 		c.lastCR = p[len(p)-1] == '\r'

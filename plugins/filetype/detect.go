@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/gabriel-vasile/mimetype"
@@ -32,24 +33,30 @@ func members() map[string]string {
 	}
 }
 
-func categoryOf(name string) string {
+// detector tells types; its index is made once.
+type detector struct {
+	categories map[string]string // by type
+}
+
+func newDetector() *detector {
+	d := &detector{categories: map[string]string{}}
 	for category, list := range members() {
 		for _, member := range strings.Fields(list) {
-			if member == name {
-				return category
-			}
+			d.categories[member] = category
 		}
+	}
+	return d
+}
+
+func (d *detector) category(name string) string {
+	if category, known := d.categories[name]; known {
+		return category
 	}
 	return "other"
 }
 
-func known(word string) bool {
-	for _, c := range categories() {
-		if c == word {
-			return true
-		}
-	}
-	return categoryOf(word) != "other"
+func (d *detector) known(word string) bool {
+	return slices.Contains(categories(), word) || d.categories[word] != ""
 }
 
 // magic is a format that mimetype does not know.
@@ -70,7 +77,7 @@ func magics() []magic {
 }
 
 // detect names every type that the content fits, the surest first.
-func detect(head []byte) []kind {
+func (d *detector) detect(head []byte) []kind {
 	var out []kind
 	add := func(name, media string) {
 		for _, k := range out {
@@ -78,7 +85,7 @@ func detect(head []byte) []kind {
 				return
 			}
 		}
-		out = append(out, kind{name: name, category: categoryOf(name), media: media})
+		out = append(out, kind{name: name, category: d.category(name), media: media})
 	}
 	for _, m := range magics() {
 		if len(head) >= m.offset+len(m.bytes) && string(head[m.offset:m.offset+len(m.bytes)]) == m.bytes {
@@ -94,7 +101,7 @@ func detect(head []byte) []kind {
 	found := mimetype.Detect(head)
 	for m := found; m != nil; m = m.Parent() {
 		name := strings.TrimPrefix(m.Extension(), ".")
-		if name != "" && (m == found || categoryOf(name) != "other") {
+		if name != "" && (m == found || d.categories[name] != "") {
 			add(name, m.String())
 		}
 	}
@@ -104,9 +111,21 @@ func detect(head []byte) []kind {
 	return out
 }
 
+// lowerASCII leaves all other bytes as they are; what is looked for is ASCII.
+func lowerASCII(text []byte) string {
+	lower := make([]byte, len(text))
+	for i, c := range text {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		lower[i] = c
+	}
+	return string(lower)
+}
+
 // script names the language of a text that gives itself away by its first lines or by what only that language has.
 func script(head []byte) string {
-	text := strings.ToLower(string(head[:min(len(head), 16<<10)]))
+	text := lowerASCII(head[:min(len(head), 16<<10)])
 	if strings.HasPrefix(text, "#!") {
 		line, _, _ := strings.Cut(text, "\n")
 		for _, language := range [][2]string{{"python", "py"}, {"perl", "pl"}, {"ruby", "rb"}, {"php", "php"}, {"node", "js"}, {"sh", "sh"}} {

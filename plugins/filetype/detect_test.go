@@ -46,7 +46,7 @@ func TestTypeIsToldByContent(t *testing.T) {
 		{"text", "just words\n", "txt", "other"},
 	}
 	for _, test := range tests {
-		kinds := detect([]byte(test.content))
+		kinds := newDetector().detect([]byte(test.content))
 		if kinds[0].name != test.kind || kinds[0].category != test.category {
 			t.Errorf("%s: %+v, want %s (%s)", test.name, kinds, test.kind, test.category)
 		}
@@ -54,7 +54,7 @@ func TestTypeIsToldByContent(t *testing.T) {
 }
 
 func TestQueriesChooseByCategoryTypeAndTheirOpposite(t *testing.T) {
-	f := &types{}
+	f := &types{detector: newDetector()}
 	blocks := []string{`{"types":["executable"]}`, `{"types":["exe"]}`, `{"types":["document"]}`, `{"not_types":["document"]}`,
 		`{"not_types":["executable","image"]}`}
 	var queries []serve.Query
@@ -82,7 +82,7 @@ func TestQueriesChooseByCategoryTypeAndTheirOpposite(t *testing.T) {
 }
 
 func TestUnknownWordsAreProblems(t *testing.T) {
-	f := &types{}
+	f := &types{detector: newDetector()}
 	configured, err := f.configure(context.Background(), &serve.Configuration{Queries: []serve.Query{
 		{Number: 1, Config: json.RawMessage(`{"types":["executabel"]}`)}, {Number: 2, Config: json.RawMessage(`{}`)},
 	}})
@@ -93,9 +93,27 @@ func TestUnknownWordsAreProblems(t *testing.T) {
 
 func FuzzDetect(f *testing.F) {
 	f.Add([]byte("MZ\x90"))
+	d := newDetector()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if len(detect(data)) == 0 {
+		if len(d.detect(data)) == 0 {
 			t.Error("no type at all")
 		}
 	})
+}
+
+func BenchmarkDetect(b *testing.B) {
+	d := newDetector()
+	noise := make([]byte, firstLook)
+	for i := range noise {
+		noise[i] = byte(i * 7919 >> 3)
+	}
+	for name, begins := range map[string]string{"pdf": "%PDF-1.7\n", "jpg": "\xff\xd8\xff\xe0\x00\x10JFIF\x00", "zip": "PK\x03\x04", "unknown": "week;sum\n"} {
+		b.Run(name, func(b *testing.B) {
+			content := append([]byte(begins), noise...)
+			b.SetBytes(int64(len(content)))
+			for b.Loop() {
+				d.detect(content)
+			}
+		})
+	}
 }

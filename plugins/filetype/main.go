@@ -2,6 +2,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,10 +20,13 @@ import (
 // window is how much of a file is looked at: enough for the names in an Office file's directory.
 const window = 1 << 20
 
+// firstLook is enough for everything else: the mark of an ISO image is at 32 KiB.
+const firstLook = 48 << 10
+
 func main() { serve.Main(plugin()) }
 
 func plugin() serve.Plugin {
-	t := &types{}
+	t := &types{detector: newDetector()}
 	return serve.Plugin{
 		Name: "filetype", Version: "1.0.0", Summary: "Matches the true type of attachments and of the members of archives.",
 		Configure: t.configure, Scanner: t,
@@ -60,7 +64,10 @@ func (q *query) matches(kinds []kind) (kind, bool) {
 	return kinds[0], true
 }
 
-type types struct{ queries atomic.Pointer[[]query] }
+type types struct {
+	detector *detector
+	queries  atomic.Pointer[[]query]
+}
 
 func (t *types) configure(_ context.Context, c *serve.Configuration) (*serve.Configured, error) {
 	var queries []query
@@ -86,7 +93,7 @@ func (t *types) configure(_ context.Context, c *serve.Configuration) (*serve.Con
 		}{{"types", config.Types}, {"not_types", config.NotTypes}} {
 			for i, word := range list.words {
 				list.words[i] = strings.ToLower(strings.TrimPrefix(word, "."))
-				if !known(list.words[i]) {
+				if !t.detector.known(list.words[i]) {
 					done.Problems = append(done.Problems, serve.Problem{
 						Path: append(at, list.name), Summary: fmt.Sprintf("%q is no category or type", word),
 						Detail: "Categories are " + strings.Join(categories(), ", ") + "; types are named by their usual extension.",
@@ -112,7 +119,7 @@ func (t *types) Scan(_ context.Context, m *scanner.Message) (*scanner.Report, er
 		if err != nil {
 			return nil, err
 		}
-		kinds := detect(head)
+		kinds := t.detector.detect(head)
 		for _, q := range *t.queries.Load() {
 			if !slices.Contains(m.Queries, q.number) {
 				continue
@@ -128,20 +135,26 @@ func (t *types) Scan(_ context.Context, m *scanner.Message) (*scanner.Report, er
 	return report, nil
 }
 
-// start is the front of a part's content.
+// start is the front of a part's content: more of it where a directory within tells what it is.
 func start(part *scanner.Part) ([]byte, error) {
-	if part.Size <= window {
-		return part.Body.Bytes()
-	}
 	r, err := part.Body.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	head := make([]byte, window)
+	head := make([]byte, min(part.Size, firstLook))
 	n, err := io.ReadFull(r, head)
-	if err != nil && n == 0 {
+	if err != nil && n == 0 && part.Size > 0 {
 		return nil, fmt.Errorf("read %s: %w", part.Path, err)
 	}
-	return head[:n], nil
+	head = head[:n]
+	if !bytes.HasPrefix(head, []byte("PK")) && !bytes.HasPrefix(head, []byte("\xd0\xcf\x11\xe0")) {
+		return head, nil
+	}
+	rest := make([]byte, min(part.Size, window)-int64(n))
+	more, err := io.ReadFull(r, rest)
+	if err != nil && more == 0 && len(rest) > 0 {
+		return nil, fmt.Errorf("read %s: %w", part.Path, err)
+	}
+	return append(head, rest[:more]...), nil
 }
