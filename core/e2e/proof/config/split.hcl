@@ -6,7 +6,7 @@ plugin "verdicts" {
 }
 virtual_analyzer {
   analyzer    = "verdicts"
-  query_delay = "1s"
+  query_delay = "4s"
 }
 
 rule "Dave gets no documents" {
