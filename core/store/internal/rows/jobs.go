@@ -41,7 +41,7 @@ func live() []rivertype.JobState {
 }
 
 // insertJobs gives each group of due obligations its job.
-func insertJobs(ctx context.Context, tx Tx, due []store.Obligation) (inserted int64, err error) {
+func (s *Store) insertJobs(ctx context.Context, tx Tx, due []store.Obligation) (inserted int64, err error) {
 	at := map[deliverArgs]time.Time{}
 	var order []deliverArgs
 	for i := range due {
@@ -59,9 +59,11 @@ func insertJobs(ctx context.Context, tx Tx, due []store.Obligation) (inserted in
 	}
 	params := make([]river.InsertManyParams, 0, len(order))
 	for _, args := range order {
-		params = append(params, river.InsertManyParams{Args: args, InsertOpts: &river.InsertOpts{
-			ScheduledAt: at[args], UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: live()},
-		}})
+		options := &river.InsertOpts{UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: live()}}
+		if at[args].After(s.clock()) {
+			options.ScheduledAt = at[args] // also a time that has passed would wait for River's next look at what is scheduled
+		}
+		params = append(params, river.InsertManyParams{Args: args, InsertOpts: options})
 	}
 	results, err := tx.InsertJobs(ctx, params)
 	if err != nil {

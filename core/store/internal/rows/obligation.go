@@ -42,7 +42,7 @@ func (s *Store) putObligations(ctx context.Context, tx Tx, list []store.Obligati
 			fresh = append(fresh, *o)
 		}
 	}
-	_, err := insertJobs(ctx, tx, fresh)
+	_, err := s.insertJobs(ctx, tx, fresh)
 	return err
 }
 
@@ -128,7 +128,7 @@ func (s *Store) Reconcile(ctx context.Context, now time.Time) (int64, error) {
 			return missing, fmt.Errorf("reconcile: %w", err)
 		}
 		if len(due) > 0 {
-			n, err := write(ctx, s.backend, func(ctx context.Context, tx Tx) (int64, error) { return insertJobs(ctx, tx, due) })
+			n, err := write(ctx, s.backend, func(ctx context.Context, tx Tx) (int64, error) { return s.insertJobs(ctx, tx, due) })
 			if err != nil {
 				return missing, fmt.Errorf("reconcile: %w", err)
 			}
