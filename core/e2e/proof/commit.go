@@ -25,9 +25,9 @@ type keptMail struct {
 func keptMails() []keptMail {
 	bob := []string{"bob@example.org"}
 	return []keptMail{
-		{"quarantined, 4 KiB", bob, document("small", "a.kept", make([]byte, 4<<10)), []string{"postern.db-wal"}},
-		{"quarantined, 1 MiB", bob, document("large", "a.kept", make([]byte, 1<<20)), []string{"postern.db-wal", "/bodies/new-", "/bodies/"}},
-		{"two fates, delivered from the outbox", append(bob, "carol@example.org"), document("mixed", "a.mixed", make([]byte, 4<<10)),
+		{"quarantined, 4 KiB", bob, harness.Document("small", "a.kept", make([]byte, 4<<10)), []string{"postern.db-wal"}},
+		{"quarantined, 1 MiB", bob, harness.Document("large", "a.kept", make([]byte, 1<<20)), []string{"postern.db-wal", "/bodies/new-", "/bodies/"}},
+		{"two fates, delivered from the outbox", append(bob, "carol@example.org"), harness.Document("mixed", "a.mixed", make([]byte, 4<<10)),
 			[]string{"postern.db-wal"}},
 	}
 }
@@ -41,12 +41,12 @@ func commitBefore250(ctx context.Context, e *env) (err error) {
 	}
 	trace := filepath.Join(e.scratch, "strace")
 	// -D leaves the gateway our own child, so that it is stopped as ever.
-	s.setup.Wrap = []string{"strace", "-D", "-f", "-y", "-s", "80", "-e", "trace=fsync,fdatasync,write", "-o", trace}
-	if err := s.start(ctx); err != nil {
+	s.Setup.Wrap = []string{"strace", "-D", "-f", "-y", "-s", "80", "-e", "trace=fsync,fdatasync,write", "-o", trace}
+	if err := s.Start(ctx); err != nil {
 		return err
 	}
 	replies, err := sendKept(s)
-	if err := errors.Join(err, s.stop()); err != nil {
+	if err := errors.Join(err, s.Stop()); err != nil {
 		return err
 	}
 	lines, err := readTrace(ctx, trace)
@@ -74,8 +74,8 @@ func commitBefore250(ctx context.Context, e *env) (err error) {
 	return nil
 }
 
-func sendKept(s *site) (replies []harness.Reply, err error) {
-	client, err := s.dial()
+func sendKept(s *harness.Site) (replies []harness.Reply, err error) {
+	client, err := s.Dial()
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,7 @@ func isMail(corpus, path string) bool {
 const sendersAtOnce = 8
 
 // sendAll sends every mail from a sender outside, several at once, and notes the replies.
-func sendAll(ctx context.Context, s *site, mails []*mail) error {
+func sendAll(ctx context.Context, s *harness.Site, mails []*mail) error {
 	var (
 		next    atomic.Int64
 		sending sync.WaitGroup
@@ -79,8 +79,8 @@ func sendAll(ctx context.Context, s *site, mails []*mail) error {
 	return failed
 }
 
-func sendSome(ctx context.Context, s *site, mails []*mail, next *atomic.Int64) (err error) {
-	client, err := s.dial()
+func sendSome(ctx context.Context, s *harness.Site, mails []*mail, next *atomic.Int64) (err error) {
+	client, err := s.Dial()
 	if err != nil {
 		return err
 	}
@@ -107,14 +107,14 @@ type fates struct {
 	rules   map[string][]string // of the policy events
 }
 
-func readFates(ctx context.Context, s *site) (*fates, error) {
+func readFates(ctx context.Context, s *harness.Site) (*fates, error) {
 	f := &fates{arrived: map[string][]harness.Mail{}, rules: map[string][]string{}}
-	for _, m := range s.sink.Mails() {
+	for _, m := range s.Sink.Mails() {
 		for _, to := range m.To {
 			f.arrived[to] = append(f.arrived[to], m)
 		}
 	}
-	events, err := s.events(ctx)
+	events, err := s.Events(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func relayCorpora(ctx context.Context, e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
+	defer func() { err = errors.Join(err, s.Stop()) }()
 	short := false
 	e.printf("%-15s %6s %8s %12s %8s %6s %8s %9s", "corpus", "mails", "relayed", "quarantined", "refused", "lost", "doubled", "malformed")
 	for _, corpus := range []string{"ham", "spam", "phishing", "mail-malformed", "mail-misc"} {
@@ -185,7 +185,7 @@ func count(e *env, mails []*mail, f *fates) *counts {
 		case len(arrived) > 1 || len(arrived) == 1 && (!m.reply.Accepted() || len(rules) > 0):
 			c.doubled++
 			e.printf("doubled: %s (%s, %v)", m.path, m.reply, rules)
-		case len(arrived) == 1 && relayed(arrived[0].Data, m.data):
+		case len(arrived) == 1 && harness.AsSent(arrived[0].Data, m.data):
 			c.relayed++
 		case len(arrived) == 1:
 			c.changed++

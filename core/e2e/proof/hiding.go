@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/postern-mail/postern/core/message"
+
+	"github.com/postern-mail/postern/core/e2e/harness"
 )
 
 func mimeHiding(ctx context.Context, e *env) (err error) {
@@ -18,7 +20,7 @@ func mimeHiding(ctx context.Context, e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
+	defer func() { err = errors.Join(err, s.Stop()) }()
 	contentShort, err := hiddenContent(ctx, e, s)
 	if err != nil {
 		return err
@@ -65,7 +67,7 @@ func readReaders(path string) ([]reader, error) {
 
 // findings are the names of what the plugin found in each file, asked of `postern scan`, which judges without sending: also where the mail
 // is malformed and no rule runs.
-func findings(ctx context.Context, s *site, mails []*mail, plugin string) (map[string][]string, error) {
+func findings(ctx context.Context, s *harness.Site, mails []*mail, plugin string) (map[string][]string, error) {
 	arguments := []string{"scan", "--json", "--log-level", "warn"}
 	for _, m := range mails {
 		arguments = append(arguments, m.path)
@@ -74,7 +76,7 @@ func findings(ctx context.Context, s *site, mails []*mail, plugin string) (map[s
 		File  string        `json:"file"`
 		Facts message.Facts `json:"facts"`
 	}
-	all, err := jsonLines[scanned](s.setup.Run(ctx, arguments...))
+	all, err := harness.JSONLines[scanned](s.Setup.Run(ctx, arguments...))
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +90,7 @@ func findings(ctx context.Context, s *site, mails []*mail, plugin string) (map[s
 	return out, nil
 }
 
-func hiddenContent(ctx context.Context, e *env, s *site) (short bool, err error) {
+func hiddenContent(ctx context.Context, e *env, s *harness.Site) (short bool, err error) {
 	readers, err := readReaders(filepath.Join(e.corpora, "mime-content.tsv"))
 	if err != nil {
 		return false, err
@@ -148,7 +150,7 @@ func hiddenContent(ctx context.Context, e *env, s *site) (short bool, err error)
 	return dangerous > 0, nil
 }
 
-func hiddenNames(ctx context.Context, e *env, s *site) (short bool, err error) {
+func hiddenNames(ctx context.Context, e *env, s *harness.Site) (short bool, err error) {
 	mails, err := readCorpus(e.corpora, "mime-filename")
 	if err != nil {
 		return false, err

@@ -26,11 +26,11 @@ func pluginKilled(ctx context.Context, e *env) (err error) {
 		return err
 	}
 	calls := &watcher{waiting: map[string]chan struct{}{}}
-	s.setup.Levels, s.setup.Tee = "info,inspect=debug,actions=debug", calls
-	if err := s.start(ctx); err != nil {
+	s.Setup.Levels, s.Setup.Tee = "info,inspect=debug,actions=debug", calls
+	if err := s.Start(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
+	defer func() { err = errors.Join(err, s.Stop()) }()
 	for _, plugin := range []string{"unpack", "atse", "filetype", "filename", "actions"} {
 		if err := killOne(ctx, e, s, calls, plugin); err != nil {
 			return fmt.Errorf("kill %s: %w", plugin, err)
@@ -68,8 +68,8 @@ func (w *watcher) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-func killOne(ctx context.Context, e *env, s *site, calls *watcher, plugin string) (err error) {
-	pid, err := childNamed(s.gateway.Pid(), "postern-"+plugin)
+func killOne(ctx context.Context, e *env, s *harness.Site, calls *watcher, plugin string) (err error) {
+	pid, err := childNamed(s.Gateway.Pid(), "postern-"+plugin)
 	if err != nil {
 		return err
 	}
@@ -77,14 +77,14 @@ func killOne(ctx context.Context, e *env, s *site, calls *watcher, plugin string
 	if err != nil {
 		return err
 	}
-	mail := document("killed-"+plugin, "plan.zip", archive)
-	client, err := s.dial()
+	mail := harness.Document("killed-"+plugin, "plan.zip", archive)
+	client, err := s.Dial()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
 
-	s.sink.Forget()
+	s.Sink.Forget()
 	asked := calls.expect(plugin)
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		return err
@@ -114,14 +114,14 @@ func killOne(ctx context.Context, e *env, s *site, calls *watcher, plugin string
 	if err != nil {
 		return err
 	}
-	relayedMeanwhile := len(s.sink.Mails())
+	relayedMeanwhile := len(s.Sink.Mails())
 
 	next := bytes.Replace(mail, []byte("Subject: killed"), []byte("Subject: next"), 1)
 	second, err := client.Send("alice@outside.example", []string{"bob@example.org"}, next)
 	if err != nil {
 		return err
 	}
-	served := slices.ContainsFunc(s.sink.Mails(), func(m harness.Mail) bool {
+	served := slices.ContainsFunc(s.Sink.Mails(), func(m harness.Mail) bool {
 		return bytes.Contains(m.Data, []byte("Subject: [archive] next-"+plugin))
 	})
 	e.printf("%-9s killed while it was asked: answered %s, %s; the next message: %s, relayed %v", plugin, first.reply, met, second, served)
@@ -133,9 +133,9 @@ func killOne(ctx context.Context, e *env, s *site, calls *watcher, plugin string
 
 // metException says how the message was kept from passing as if nothing had been: by the exception, or, where the plugin was to change
 // it, by being delivered later with the change.
-func metException(ctx context.Context, s *site, plugin string, reply harness.Reply) (string, error) {
+func metException(ctx context.Context, s *harness.Site, plugin string, reply harness.Reply) (string, error) {
 	subject := "killed-" + plugin
-	events, err := s.events(ctx)
+	events, err := s.Events(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -147,7 +147,7 @@ func metException(ctx context.Context, s *site, plugin string, reply harness.Rep
 	if plugin != "actions" || !reply.Accepted() {
 		return "", nil
 	}
-	err = s.sink.Wait(ctx, func(mails []harness.Mail) bool {
+	err = s.Sink.Wait(ctx, func(mails []harness.Mail) bool {
 		return slices.ContainsFunc(mails, func(m harness.Mail) bool { return bytes.Contains(m.Data, []byte("Subject: [archive] "+subject)) })
 	})
 	return "delivered from the outbox with its change", err

@@ -33,14 +33,14 @@ func memory(ctx context.Context, e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	s.hop(next.addr())
-	if err := s.start(ctx); err != nil {
+	s.Hop(next.addr())
+	if err := s.Start(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
-	watched := map[string]int{"postern": s.gateway.Pid()}
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	watched := map[string]int{"postern": s.Gateway.Pid()}
 	for _, plugin := range []string{"unpack", "atse", "filetype", "filename", "actions"} {
-		if watched[plugin], err = childNamed(s.gateway.Pid(), "postern-"+plugin); err != nil {
+		if watched[plugin], err = childNamed(s.Gateway.Pid(), "postern-"+plugin); err != nil {
 			return err
 		}
 	}
@@ -71,7 +71,7 @@ func memory(ctx context.Context, e *env) (err error) {
 }
 
 // sendTogether has every connection open before the first mail is sent, and counts the replies by code.
-func sendTogether(ctx context.Context, s *site, mail []byte) (replies map[int]int, err error) {
+func sendTogether(ctx context.Context, s *harness.Site, mail []byte) (replies map[int]int, err error) {
 	var (
 		open, sending sync.WaitGroup
 		mu            sync.Mutex
@@ -80,7 +80,7 @@ func sendTogether(ctx context.Context, s *site, mail []byte) (replies map[int]in
 	open.Add(manyConnections)
 	for range manyConnections {
 		sending.Go(func() {
-			client, sendErr := s.dial()
+			client, sendErr := s.Dial()
 			open.Done()
 			open.Wait()
 			var reply harness.Reply

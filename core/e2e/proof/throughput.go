@@ -39,11 +39,11 @@ func throughput(ctx context.Context, e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	s.hop(next.addr())
-	if err := s.start(ctx); err != nil {
+	s.Hop(next.addr())
+	if err := s.Start(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
+	defer func() { err = errors.Join(err, s.Stop()) }()
 
 	mails := mix()
 	var bytes int
@@ -52,7 +52,7 @@ func throughput(ctx context.Context, e *env) (err error) {
 	}
 	targets := []*target{
 		{name: "bare go-smtp relay", address: bare},
-		{name: "postern", address: s.gateway.Address("in")},
+		{name: "postern", address: s.Gateway.Address("in")},
 	}
 	for range rounds {
 		for _, t := range targets {

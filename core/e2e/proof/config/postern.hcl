@@ -10,7 +10,7 @@ listener "smtp" "in" {
 }
 relay "sink" {
   domains = ["*"]
-  hosts   = [env("PROOF_HOP")]
+  hosts   = [env("SITE_HOP")]
   tls     = "none"
 }
 store "sqlite" { path = env("POSTERN_STATE") }
