@@ -113,9 +113,9 @@ func readTrace(ctx context.Context, path string) (lines []string, err error) {
 }
 
 var (
-	syncDone    = regexp.MustCompile(`^(\d+) f(?:data)?sync\(\d+<([^>]*)>\)\s*= 0`)
-	syncBegun   = regexp.MustCompile(`^(\d+) f(?:data)?sync\(\d+<([^>]*)>\)? <unfinished`)
-	syncResumed = regexp.MustCompile(`^(\d+) <\.\.\. f(?:data)?sync resumed>\)?\s*= 0`)
+	syncDone    = regexp.MustCompile(`^(\d+) +f(?:data)?sync\(\d+<([^>]*)>\)\s*= 0`)
+	syncBegun   = regexp.MustCompile(`^(\d+) +f(?:data)?sync\(\d+<([^>]*)>\)? <unfinished`)
+	syncResumed = regexp.MustCompile(`^(\d+) +<\.\.\. f(?:data)?sync resumed>\)?\s*= 0`)
 )
 
 // syncsBefore lists the files whose sync ended between the go-ahead for the data and the reply to it.

@@ -91,11 +91,11 @@ func runNamed(ctx context.Context, e *env, name string) error {
 			continue
 		}
 		if p.corpora && e.corpora == "" {
-			return fmt.Errorf("%s needs mail: give its folder, make proof NAME=%s CORPORA=...", name, name)
+			return fmt.Errorf("%s needs mail: give its folder, as in make proof NAME=%s CORPORA=folder", name, name)
 		}
 		return run(ctx, e, p)
 	}
-	return fmt.Errorf("there is no proof %q; `make proofs` lists them", name)
+	return fmt.Errorf("there is no proof %q: `make proofs` lists them", name)
 }
 
 func run(ctx context.Context, e *env, p proof) (err error) {
