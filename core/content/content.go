@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
@@ -176,7 +178,7 @@ func (r *reader) message(data []byte) error {
 	if err := r.carve(root.data); err != nil {
 		return err
 	}
-	for o := range r.odd {
+	for _, o := range slices.Sorted(maps.Keys(r.odd)) { // the same mail gives the same reason
 		if o.malformed() {
 			r.trouble(ReasonAmbiguous, string(o), -1)
 			return nil
