@@ -166,12 +166,24 @@ func (j *judge) except(exception message.Exception, troubles []message.Trouble, 
 func (j *judge) add(m message.Match) (final bool) {
 	m.Recipients = j.group.recipients
 	m.Final = policy.Final(m.Actions)
+	m.Actions = carriedOut(m.Actions, m.Final)
 	j.fate.Matches = append(j.fate.Matches, m)
 	if m.Final == nil {
 		return false
 	}
 	j.fate.Final = m.Final
 	return true
+}
+
+// carriedOut leaves out the final actions that lost against the one that is carried out: what is logged is what is done.
+func carriedOut(actions []message.Action, final *message.Action) []message.Action {
+	var out []message.Action
+	for i := range actions {
+		if !actions[i].Effect.Final() || &actions[i] == final {
+			out = append(out, actions[i])
+		}
+	}
+	return out
 }
 
 // troubles are all obstacles of one kind, from taking the message apart and from the reports. A scanner that did not answer is left to

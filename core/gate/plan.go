@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,6 +53,17 @@ func (p *plan) body(digest string, body message.Body) {
 // add plans one copy's fate. base names the copy, and carries its version and clocks where it is stored already.
 func (p *plan) add(ctx context.Context, base store.Copy, fate *message.Fate) error {
 	p.keepBody()
+	if fate.Final != nil && fate.Final.Effect == message.EffectReject {
+		fate = withFinal(fate, p.work.policy.Gateway.LateReject)
+	}
+	if fate.Final != nil && fate.Final.Effect == message.EffectDefer && base.Attempts+1 >= deferAttempts {
+		fate = withFinal(fate, message.Action{
+			Name: "quarantine", Effect: message.EffectQuarantine, Label: "Deferred too often; Quarantined", Area: "default",
+		})
+		if err := p.noticeOfDeferral(fate); err != nil {
+			return err
+		}
+	}
 	c := base
 	c.Recipients, c.Fate, c.Changed, c.DueAt = fate.Recipients, *fate, p.now, time.Time{}
 	if fate.State == message.FateWaiting {
@@ -86,6 +98,25 @@ func (p *plan) hold(c *store.Copy, fate *message.Fate) {
 	p.track(c.ID, c.Recipients, "Held", fate.WaitRule)
 }
 
+// withFinal is the fate with another final action in the place of the one it has, also where it is logged: what is recorded is what is
+// done.
+func withFinal(fate *message.Fate, final message.Action) *message.Fate {
+	out := *fate
+	out.Final = &final
+	out.Matches = slices.Clone(fate.Matches)
+	if len(out.Matches) == 0 {
+		return &out
+	}
+	last := &out.Matches[len(out.Matches)-1]
+	last.Final, last.Actions = &final, slices.Clone(last.Actions)
+	for i := range last.Actions {
+		if last.Actions[i].Effect.Final() {
+			last.Actions[i] = final
+		}
+	}
+	return &out
+}
+
 func (p *plan) holds() bool { return len(p.change.Samples) > 0 }
 
 // final sets the copy's state, and its obligations where it leaves.
@@ -93,10 +124,6 @@ func (p *plan) final(c *store.Copy, fate *message.Fate) error {
 	action := fate.Final
 	if action == nil {
 		action = &message.Action{Effect: message.EffectDeliverNow}
-	}
-	if action.Effect == message.EffectReject {
-		late := p.work.policy.Gateway.LateReject
-		action = &late
 	}
 	switch action.Effect {
 	case message.EffectDelete:
@@ -110,7 +137,9 @@ func (p *plan) final(c *store.Copy, fate *message.Fate) error {
 		}
 		c.State, c.DueAt, c.Result = store.CopyPostponed, at, "Postponed"
 	case message.EffectDefer:
-		return p.deferCopy(c, fate)
+		c.Attempts++
+		c.State, c.Result = store.CopyRetry, "Deferred"
+		c.DueAt = p.now.Add(min(deferFirst<<(c.Attempts-1), deferMost))
 	case message.EffectChangeRecipient:
 		c.State, c.Result = store.CopyDelivering, "RcptChanged"
 		p.relayTo(c, fate, action.To, "")
@@ -175,28 +204,20 @@ func giveUp(p *policy.Policy, hop string) time.Duration {
 	return 24 * time.Hour
 }
 
-// Deferral of a copy that an exception put off: tried again after these times, the last repeats, then quarantined.
+// Deferral of a copy that an exception put off: judged again after these times, the last repeats, then quarantined with a notice.
 const (
 	deferFirst    = time.Minute
 	deferMost     = 15 * time.Minute
 	deferAttempts = 12
 )
 
-// deferCopy keeps a copy to be judged again, and quarantines it with a notice when that went on too long (DESIGN.md, "defer").
-func (p *plan) deferCopy(c *store.Copy, fate *message.Fate) error {
-	c.Attempts++
-	if c.Attempts < deferAttempts {
-		c.State, c.Result = store.CopyRetry, "Deferred"
-		c.DueAt = p.now.Add(min(deferFirst<<(c.Attempts-1), deferMost))
-		p.track(c.ID, c.Recipients, "Deferred", reasonText(fate))
-		return nil
-	}
-	c.State, c.Area, c.Result = store.CopyQuarantined, "default", "Quarantine"
-	p.track(c.ID, c.Recipients, "Quarantine", "deferred too often: "+reasonText(fate))
-	last := fate.Matches[len(fate.Matches)-1]
+// noticeOfDeferral tells that a copy which was put off again and again is quarantined now (DESIGN.md, "defer"), as the exception about
+// the analyzer would tell it.
+func (p *plan) noticeOfDeferral(fate *message.Fate) error {
+	last := &fate.Matches[len(fate.Matches)-1]
 	for _, a := range p.work.policy.Exceptions[message.ExceptionVirtualAnalyzer].Actions {
 		if a.Effect == message.EffectNotify {
-			return p.notify(&last, &a)
+			return p.notify(last, &a)
 		}
 	}
 	return nil
