@@ -54,7 +54,7 @@ type watcher struct {
 func (w *watcher) expect(plugin string) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.plugin, w.since, w.asked = plugin, time.Now(), make(chan struct{})
+	w.plugin, w.since, w.asked = plugin, time.Now().Truncate(time.Millisecond), make(chan struct{}) // as exact as the log
 	return w.asked
 }
 
@@ -67,13 +67,13 @@ func (w *watcher) Write(line []byte) (int, error) {
 	if json.Unmarshal(line, &entry) != nil || entry.Message != "plugin call" {
 		return len(line), nil
 	}
-	at, err := time.Parse("2006-01-02T15:04:05.000000Z07:00", entry.At)
+	at, err := time.Parse(time.RFC3339Nano, entry.At)
 	if err != nil {
 		return 0, fmt.Errorf("read time of a log line: %w", err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.asked != nil && entry.Plugin == w.plugin && at.After(w.since) {
+	if w.asked != nil && entry.Plugin == w.plugin && !at.Before(w.since) {
 		close(w.asked)
 		w.asked = nil
 	}
