@@ -16,7 +16,7 @@ func newQueue(a *app) *cobra.Command {
 	list := &cobra.Command{
 		Use:   "list",
 		Short: "List what is owed, oldest first",
-		Args:  exactly(0),
+		Args:  cobra.ExactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withStore(cmd.Context(), func(s store.Store) error {
 				rows, next, err := s.DueObligations(cmd.Context(), page)
@@ -26,11 +26,16 @@ func newQueue(a *app) *cobra.Command {
 				if next != "" {
 					fmt.Fprintf(a.errOut, "there is more: go on with --after %s\n", next)
 				}
-				return table(a, f, rows, []string{"copy", "kind", "hop", "recipient", "attempts", "next", "gives up", "last reply"},
-					func(o *store.Obligation) []string {
-						return []string{o.CopyID, string(o.Kind), o.Hop, o.Recipient, fmt.Sprint(o.Attempts), o.NextAt.Local().Format(timeFormat),
-							o.GiveUpAt.Local().Format(timeFormat), o.LastReply}
-					})
+				return table(a, f, rows, []column[store.Obligation]{
+					{name: "copy", value: func(o *store.Obligation) any { return o.CopyID }},
+					{name: "kind", value: func(o *store.Obligation) any { return o.Kind }},
+					{name: "hop", value: func(o *store.Obligation) any { return o.Hop }},
+					{name: "recipient", value: func(o *store.Obligation) any { return o.Recipient }},
+					{name: "attempts", value: func(o *store.Obligation) any { return o.Attempts }},
+					{name: "next", value: func(o *store.Obligation) any { return o.NextAt }},
+					{name: "gives up", value: func(o *store.Obligation) any { return o.GiveUpAt }},
+					{name: "last reply", value: func(o *store.Obligation) any { return o.LastReply }},
+				})
 			})
 		},
 	}
@@ -40,7 +45,7 @@ func newQueue(a *app) *cobra.Command {
 	flush := &cobra.Command{
 		Use:   "flush",
 		Short: "Try everything that is owed at once",
-		Args:  exactly(0),
+		Args:  cobra.ExactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withStore(cmd.Context(), func(s store.Store) error {
 				n, err := s.Flush(cmd.Context(), time.Now())
