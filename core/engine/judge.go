@@ -28,7 +28,7 @@ type judge struct {
 	waiting bool            // a rule waits: later ones are only looked at for their samples
 }
 
-// run walks the stages in the order of DESIGN.md, "Judgement, decided".
+// run walks the stages in the order of docs/flow.md, "Judgement".
 func (j *judge) run() fate {
 	j.fate = fate{Recipients: j.group.recipients, State: message.FateDecided}
 	j.raised = map[string]bool{}
@@ -121,7 +121,7 @@ func (j *judge) match(rule *policy.Rule, r result) (final bool) {
 	})
 }
 
-// instead lets the exception take its rule's place (DESIGN.md: "an exception takes its rule's place").
+// instead lets the exception take its rule's place (docs/flow.md, "Judgement").
 func (j *judge) instead(rule *policy.Rule, r result) (final bool) {
 	j.step(rule, message.OutcomeException, troubleText(r.troubles), r.findings)
 	exception := r.troubles[0].Exception

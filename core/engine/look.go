@@ -202,7 +202,7 @@ const (
 	passOver
 )
 
-// course says what a finding needs (DESIGN.md, "Possible and sure"). A social engineering detection is always double-checked where
+// course says what a finding needs (docs/flow.md, "Judgement"). A social engineering detection is always double-checked where
 // that is possible, and acts without it only where it is sure, which is the scanner's conservative threshold.
 func (j *judge) course(scan *policy.Scan, f *message.Finding) course {
 	suspected := f.Certainty == message.Possible || f.Kind == "social"

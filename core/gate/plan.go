@@ -211,7 +211,7 @@ const (
 	deferAttempts = 12
 )
 
-// noticeOfDeferral tells that a copy which was put off again and again is quarantined now (DESIGN.md, "defer"), as the exception about
+// noticeOfDeferral tells that a copy which was put off again and again is quarantined now (docs/flow.md, "Judgement"), as the exception about
 // the analyzer would tell it.
 func (p *plan) noticeOfDeferral(fate *message.Fate) error {
 	last := &fate.Matches[len(fate.Matches)-1]

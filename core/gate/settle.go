@@ -67,7 +67,7 @@ func commonHop(p *policy.Policy, recipients []string) *policy.Relay {
 	return hop
 }
 
-// cutThrough relays while the client waits and answers with the next hop's own reply (DESIGN.md, "In session where it can be").
+// cutThrough relays while the client waits and answers with the next hop's own reply (docs/flow.md).
 func (g *Gate) cutThrough(ctx context.Context, w *work, fate *message.Fate, hop *policy.Relay) (message.Reply, error) {
 	handed, err := g.Relayer.RelayNow(ctx, &delivery.Handover{
 		Generation: w.generation, Message: w.message, Tree: &w.facts.Tree, Raw: w.raw, Fate: fate, Hop: hop,

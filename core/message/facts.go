@@ -103,7 +103,7 @@ type Facts struct {
 	Revision string `json:"revision"`
 }
 
-// SampleKey identifies what is given to the sandbox (DESIGN.md, "Sample").
+// SampleKey identifies what is given to the sandbox : a file by its digest and the name it is presented under, or a whole message.
 type SampleKey struct {
 	SHA256    string `json:"sha256"`
 	Kind      string `json:"kind"` // file | url | message
