@@ -103,7 +103,9 @@ func misbehave(mode string) {
 
 type nothing struct{}
 
-func (nothing) Scan(context.Context, *scanner.Message) (*scanner.Report, error) { return &scanner.Report{}, nil }
+func (nothing) Scan(context.Context, *scanner.Message) (*scanner.Report, error) {
+	return &scanner.Report{}, nil
+}
 
 // recorded is a log whose lines a test can wait for.
 type recorded struct {
