@@ -284,6 +284,9 @@ func decisionText(d *message.Decision) string {
 		case f.Final != nil:
 			what = strings.TrimSpace(f.Final.Name + " " + f.Final.Area)
 		}
+		for _, s := range f.Submits {
+			what += fmt.Sprintf(", submits %s for %q", s.Display, s.Rule)
+		}
 		fmt.Fprintf(&b, "%s: %s\n", strings.Join(f.Recipients, ", "), what)
 		for _, m := range f.Matches {
 			fmt.Fprintf(&b, "    %s", m.Rule)

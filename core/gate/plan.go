@@ -66,36 +66,20 @@ func (p *plan) add(ctx context.Context, base store.Copy, fate *message.Fate) err
 	}
 	c := base
 	c.Recipients, c.Fate, c.Changed, c.DueAt = fate.Recipients, *fate, p.now, time.Time{}
+	c.Fate.Verdicts, c.Fate.Noticed = p.work.knownVerdicts(), base.Fate.Noticed
 	if fate.State == message.FateWaiting {
-		p.hold(&c, fate)
-		return nil
+		return p.hold(&c, fate)
 	}
+	watched := p.watch(fate, c.ID, base.Version)
 	if err := p.others(ctx, fate, c.ID); err != nil {
 		return err
 	}
 	if err := p.final(&c, fate); err != nil {
 		return err
 	}
-	p.events(fate, c.ID)
+	p.events(fate, c.ID, watched)
 	p.change.Copies = append(p.change.Copies, c)
 	return nil
-}
-
-// hold makes the copy wait for its samples. The deadline counts from its first wait and may only move earlier.
-func (p *plan) hold(c *store.Copy, fate *message.Fate) {
-	if c.FirstWait.IsZero() {
-		c.FirstWait = p.now
-	}
-	deadline := c.FirstWait.Add(p.work.policy.VirtualAnalyzer.Deadline())
-	if c.Deadline.IsZero() || deadline.Before(c.Deadline) {
-		c.Deadline = deadline
-	}
-	c.State, c.DueAt = store.CopyHeld, c.Deadline
-	for _, sample := range fate.Waits {
-		p.change.Samples = append(p.change.Samples, store.Sample{CopyID: c.ID, MessageID: c.MessageID, Sample: sample, Since: p.now})
-	}
-	p.change.Copies = append(p.change.Copies, *c)
-	p.track(c.ID, c.Recipients, "Held", fate.WaitRule)
 }
 
 // withFinal is the fate with another final action in the place of the one it has, also where it is logged: what is recorded is what is
@@ -116,8 +100,6 @@ func withFinal(fate *message.Fate, final message.Action) *message.Fate {
 	}
 	return &out
 }
-
-func (p *plan) holds() bool { return len(p.change.Samples) > 0 }
 
 // final sets the copy's state, and its obligations where it leaves.
 func (p *plan) final(c *store.Copy, fate *message.Fate) error {
@@ -269,11 +251,19 @@ func (p *plan) archive(ctx context.Context, ra message.RuleAction, copyID string
 	return nil
 }
 
-// notify owes a notification to each of its recipients: one for the message and rule, whatever copies there are. Mail that is
-// itself automatic or a notification gets none, and beyond the cap of a minute they are only counted.
+// notify owes the notification that an action names: one for the message and rule, whatever copies there are.
 func (p *plan) notify(match *message.Match, action *message.Action) error {
 	n, found := p.work.policy.Notifications[action.Notification]
-	if !found || isNotification(p.work) {
+	if !found {
+		return nil
+	}
+	return p.send(&n, match, p.work.message.ID)
+}
+
+// send owes a notification to each of its recipients. Mail that is itself a notification gets none, and beyond the cap of a minute they
+// are only counted.
+func (p *plan) send(n *policy.Notification, match *message.Match, about string) error {
+	if isNotification(p.work) {
 		return nil
 	}
 	suppressed, allowed := p.gate.notices.take(n.Name, p.now, p.work.policy.Gateway.NotificationsPerMinute)
@@ -287,7 +277,7 @@ func (p *plan) notify(match *message.Match, action *message.Action) error {
 	if p.work.facts != nil {
 		tree = &p.work.facts.Tree
 	}
-	content, err := p.gate.Composer.Notification(&n, p.work.policy.Gateway.Hostname, &compose.Incident{
+	content, err := p.gate.Composer.Notification(n, p.work.policy.Gateway.Hostname, &compose.Incident{
 		Message: p.work.message, Tree: tree, Match: match, At: p.now,
 	})
 	if err != nil {
@@ -298,8 +288,7 @@ func (p *plan) notify(match *message.Match, action *message.Action) error {
 	p.body(digest, spool.FromBytes(content))
 	for _, to := range n.To {
 		p.owe(store.Obligation{
-			CopyID: p.work.message.ID, Kind: store.OweNotify, Rule: match.Rule, Action: action.Notification, Recipient: to,
-			Hop: p.hopOf(to, ""), BodySHA256: digest,
+			CopyID: about, Kind: store.OweNotify, Rule: match.Rule, Action: n.Name, Recipient: to, Hop: p.hopOf(to, ""), BodySHA256: digest,
 		})
 	}
 	return nil
@@ -318,7 +307,7 @@ func isNotification(w *work) bool {
 	return false
 }
 
-// refused plans what a 5xx owes: events and notifications, but no copy.
+// refused plans what a 5xx owes: events and notifications, but no copy, or one for the sandbox alone.
 func (p *plan) refused(fate *message.Fate) error {
 	for _, ra := range fate.Others() {
 		if ra.Action.Effect == message.EffectNotify {
@@ -327,7 +316,12 @@ func (p *plan) refused(fate *message.Fate) error {
 			}
 		}
 	}
-	p.events(fate, p.work.message.ID)
+	watched := ""
+	if len(fate.Submits) > 0 {
+		p.keepBody()
+		watched = p.watch(fate, p.work.message.ID, 0)
+	}
+	p.events(fate, p.work.message.ID, watched)
 	p.track(p.work.message.ID, fate.Recipients, "Rejected", reasonText(fate))
 	return nil
 }

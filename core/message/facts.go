@@ -167,6 +167,12 @@ type Verdict struct {
 	At       time.Time    `json:"at"`
 }
 
+// SampleVerdict is a verdict with the sample it is about.
+type SampleVerdict struct {
+	Key     SampleKey `json:"key"`
+	Verdict Verdict   `json:"verdict"`
+}
+
 // Waiver is one finding that an operator's release took out of judgement for some recipients.
 type Waiver struct {
 	Plugin     string    `json:"plugin"`

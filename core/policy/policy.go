@@ -158,6 +158,11 @@ type VirtualAnalyzer struct {
 	Async         bool
 	CacheResetAt  string // HH:MM, or "never"
 	CacheExpiry   time.Duration
+	// MaxSubmissions bounds the samples that are at the sandbox together; the others wait their turn, the oldest first.
+	MaxSubmissions int
+	// Notice names the notification that tells the recipients of a message that it is held, after NoticeAfter; 0: nobody is told.
+	Notice      string
+	NoticeAfter time.Duration
 }
 
 // Deadline is how long a message waits at most: the earlier of MaxWait and the last query.

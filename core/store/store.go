@@ -32,6 +32,8 @@ type Options struct {
 	Clock func() time.Time
 	// Log takes the job engine's words too.
 	Log *slog.Logger
+	// Node names the gateway among those that share the store, the same after a restart. It is needed where Start is called.
+	Node string
 }
 
 // CopyState says where a copy stands.
@@ -41,6 +43,7 @@ type CopyState string
 const (
 	CopyUndecided     CopyState = "undecided"     // committed before it was judged; due at once
 	CopyHeld          CopyState = "held"          // waits for the sandbox until DueAt
+	CopyWatched       CopyState = "watched"       // asynchronous mode: on its way already, kept for the sandbox until DueAt
 	CopyRetry         CopyState = "retry"         // an exception deferred it: judged again at DueAt
 	CopyPostponed     CopyState = "postponed"     // delivered at DueAt
 	CopyDelivering    CopyState = "delivering"    // its obligations are in the outbox
@@ -209,6 +212,8 @@ type Sample struct {
 	MessageID string         `json:"message"`
 	Sample    message.Sample `json:"sample"`
 	Since     time.Time      `json:"since,omitzero"`
+	// AskedBefore is how often the sandbox had been asked about the sample before the copy began to wait.
+	AskedBefore int `json:"asked_before"`
 }
 
 // Submission is one sample's way through a sandbox: at most one live row per key (promise 5).
@@ -349,20 +354,32 @@ type Store interface {
 	UpdateSubmission(ctx context.Context, submission Submission) error
 	// Submissions returns those with the keys, in any state.
 	Submissions(ctx context.Context, keys []message.SampleKey) ([]Submission, error)
-	// DueSubmissions returns up to limit of those not done with NextAt not after now, and moves their NextAt to until.
-	DueSubmissions(ctx context.Context, now, until time.Time, limit int) ([]Submission, error)
-	// ClearVerdicts forgets verdicts that are done: all, or of one SHA-256.
-	ClearVerdicts(ctx context.Context, sha256 string) (int64, error)
+	// DueSubmissions returns up to limit in the state with NextAt not after now, those first that were created first, and moves
+	// their NextAt to until.
+	DueSubmissions(ctx context.Context, state string, now, until time.Time, limit int) ([]Submission, error)
+	// CountSubmissions is how many are in the state.
+	CountSubmissions(ctx context.Context, state string) (int64, error)
+	// Verdicts lists those that are cached now, the latest first; of one SHA-256, or all.
+	Verdicts(ctx context.Context, now time.Time, sha256 string, page Page) (rows []Submission, next string, err error)
+	// ClearVerdicts ends the cached verdicts, all or of one SHA-256, and returns how many those were. Who waits already still gets
+	// them.
+	ClearVerdicts(ctx context.Context, now time.Time, sha256 string) (int64, error)
 	// Waiting returns the copies that wait for the sample.
 	Waiting(ctx context.Context, key message.SampleKey) ([]Sample, error)
+	// Waits returns what a copy waits for.
+	Waits(ctx context.Context, copyID string) ([]Sample, error)
+	// Unserved returns up to limit samples that copies wait for and that are not under way: never submitted, or done without the copy
+	// having been told.
+	Unserved(ctx context.Context, limit int) ([]Sample, error)
 
 	Usage(ctx context.Context) (Usage, error)
 	// Retain removes what is older than the retention, and bodies that nothing refers to any more: a message loses its own with its
 	// last copy that is not done and its last due obligation. It is for the process that runs the workers.
 	Retain(ctx context.Context, now time.Time, retention Retention) (removed int64, err error)
-	// Setting reads and SetSetting writes a small named value that all gateways share; one never written is "".
+	// Setting reads and SetSetting writes a small named value that all gateways share; one never written is "". SetSetting changes it
+	// only from the value before, or else returns ErrConflict, so that of several gateways one does what the change stands for.
 	Setting(ctx context.Context, name string) (string, error)
-	SetSetting(ctx context.Context, name, value string) error
+	SetSetting(ctx context.Context, name, before, value string) error
 
 	// Start runs the workers until Stop, which waits for those under way.
 	Start(ctx context.Context, workers Workers) error

@@ -183,7 +183,7 @@ func (a *app) withStore(ctx context.Context, use func(store.Store) error) error 
 	if err != nil {
 		return err
 	}
-	s, err := host.OpenStore(ctx, c.Policy, time.Now, log)
+	s, err := host.OpenStore(ctx, c.Policy, "", time.Now, log)
 	if err != nil {
 		return err
 	}

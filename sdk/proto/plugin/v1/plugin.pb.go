@@ -3366,6 +3366,94 @@ func (x *InsertText) GetText() string {
 	return ""
 }
 
+type ChooseRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Exclude       []string               `protobuf:"bytes,1,rep,name=exclude,proto3" json:"exclude,omitempty"` // servers that could not be reached with this sample
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChooseRequest) Reset() {
+	*x = ChooseRequest{}
+	mi := &file_plugin_v1_plugin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChooseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChooseRequest) ProtoMessage() {}
+
+func (x *ChooseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_v1_plugin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChooseRequest.ProtoReflect.Descriptor instead.
+func (*ChooseRequest) Descriptor() ([]byte, []int) {
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ChooseRequest) GetExclude() []string {
+	if x != nil {
+		return x.Exclude
+	}
+	return nil
+}
+
+type ChooseResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Server        string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"` // empty: none can be reached
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChooseResponse) Reset() {
+	*x = ChooseResponse{}
+	mi := &file_plugin_v1_plugin_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChooseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChooseResponse) ProtoMessage() {}
+
+func (x *ChooseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_v1_plugin_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChooseResponse.ProtoReflect.Descriptor instead.
+func (*ChooseResponse) Descriptor() ([]byte, []int) {
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ChooseResponse) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
 type SubmitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Frame:
@@ -3379,7 +3467,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3391,7 +3479,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3404,7 +3492,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SubmitRequest) GetFrame() isSubmitRequest_Frame {
@@ -3455,15 +3543,16 @@ type SubmitOpening struct {
 	Kind   SampleKind             `protobuf:"varint,3,opt,name=kind,proto3,enum=plugin.v1.SampleKind" json:"kind,omitempty"`
 	Name   string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
 	Size   uint64                 `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
-	// ask_first names the server to which the sample may already have gone: it is asked before anything is sent again.
-	AskFirst      string `protobuf:"bytes,6,opt,name=ask_first,json=askFirst,proto3" json:"ask_first,omitempty"`
+	Server string                 `protobuf:"bytes,6,opt,name=server,proto3" json:"server,omitempty"` // the one that Choose named
+	// ask_first says that the sample may have got there already: the server is asked whether it has it before anything is sent.
+	AskFirst      bool `protobuf:"varint,7,opt,name=ask_first,json=askFirst,proto3" json:"ask_first,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubmitOpening) Reset() {
 	*x = SubmitOpening{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3475,7 +3564,7 @@ func (x *SubmitOpening) String() string {
 func (*SubmitOpening) ProtoMessage() {}
 
 func (x *SubmitOpening) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3488,7 +3577,7 @@ func (x *SubmitOpening) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitOpening.ProtoReflect.Descriptor instead.
 func (*SubmitOpening) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SubmitOpening) GetSha1() string {
@@ -3526,26 +3615,32 @@ func (x *SubmitOpening) GetSize() uint64 {
 	return 0
 }
 
-func (x *SubmitOpening) GetAskFirst() string {
+func (x *SubmitOpening) GetServer() string {
 	if x != nil {
-		return x.AskFirst
+		return x.Server
 	}
 	return ""
 }
 
+func (x *SubmitOpening) GetAskFirst() bool {
+	if x != nil {
+		return x.AskFirst
+	}
+	return false
+}
+
 type SubmitResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	State         AnalysisState          `protobuf:"varint,1,opt,name=state,proto3,enum=plugin.v1.AnalysisState" json:"state,omitempty"` // PENDING where it was taken
-	Server        string                 `protobuf:"bytes,2,opt,name=server,proto3" json:"server,omitempty"`
-	Submission    string                 `protobuf:"bytes,3,opt,name=submission,proto3" json:"submission,omitempty"` // the sandbox's own id
-	Detail        string                 `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	State         AnalysisState          `protobuf:"varint,1,opt,name=state,proto3,enum=plugin.v1.AnalysisState" json:"state,omitempty"` // PENDING where it was taken, UNREACHABLE where another server may be tried
+	Submission    string                 `protobuf:"bytes,2,opt,name=submission,proto3" json:"submission,omitempty"`                     // the sandbox's own id
+	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubmitResponse) Reset() {
 	*x = SubmitResponse{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3557,7 +3652,7 @@ func (x *SubmitResponse) String() string {
 func (*SubmitResponse) ProtoMessage() {}
 
 func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3570,7 +3665,7 @@ func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitResponse.ProtoReflect.Descriptor instead.
 func (*SubmitResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SubmitResponse) GetState() AnalysisState {
@@ -3578,13 +3673,6 @@ func (x *SubmitResponse) GetState() AnalysisState {
 		return x.State
 	}
 	return AnalysisState_ANALYSIS_STATE_UNSPECIFIED
-}
-
-func (x *SubmitResponse) GetServer() string {
-	if x != nil {
-		return x.Server
-	}
-	return ""
 }
 
 func (x *SubmitResponse) GetSubmission() string {
@@ -3610,7 +3698,7 @@ type ResultsRequest struct {
 
 func (x *ResultsRequest) Reset() {
 	*x = ResultsRequest{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[38]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3622,7 +3710,7 @@ func (x *ResultsRequest) String() string {
 func (*ResultsRequest) ProtoMessage() {}
 
 func (x *ResultsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[38]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3635,7 +3723,7 @@ func (x *ResultsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultsRequest.ProtoReflect.Descriptor instead.
 func (*ResultsRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ResultsRequest) GetSubmissions() []*Submission {
@@ -3657,7 +3745,7 @@ type Submission struct {
 
 func (x *Submission) Reset() {
 	*x = Submission{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[39]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3669,7 +3757,7 @@ func (x *Submission) String() string {
 func (*Submission) ProtoMessage() {}
 
 func (x *Submission) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[39]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3682,7 +3770,7 @@ func (x *Submission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Submission.ProtoReflect.Descriptor instead.
 func (*Submission) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{39}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Submission) GetSha1() string {
@@ -3722,7 +3810,7 @@ type ResultsResponse struct {
 
 func (x *ResultsResponse) Reset() {
 	*x = ResultsResponse{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[40]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3734,7 +3822,7 @@ func (x *ResultsResponse) String() string {
 func (*ResultsResponse) ProtoMessage() {}
 
 func (x *ResultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[40]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3747,7 +3835,7 @@ func (x *ResultsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultsResponse.ProtoReflect.Descriptor instead.
 func (*ResultsResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{40}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ResultsResponse) GetResults() []*Result {
@@ -3770,7 +3858,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[41]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3782,7 +3870,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[41]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3795,7 +3883,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{41}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Result) GetSha256() string {
@@ -3842,7 +3930,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[42]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3854,7 +3942,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[42]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3867,7 +3955,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{42}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *FetchRequest) GetCursors() []*SourceCursor {
@@ -3887,7 +3975,7 @@ type SourceCursor struct {
 
 func (x *SourceCursor) Reset() {
 	*x = SourceCursor{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[43]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3899,7 +3987,7 @@ func (x *SourceCursor) String() string {
 func (*SourceCursor) ProtoMessage() {}
 
 func (x *SourceCursor) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[43]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3912,7 +4000,7 @@ func (x *SourceCursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceCursor.ProtoReflect.Descriptor instead.
 func (*SourceCursor) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{43}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SourceCursor) GetSource() string {
@@ -3942,7 +4030,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[44]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3954,7 +4042,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[44]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3967,7 +4055,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{44}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *FetchResponse) GetFrame() isFetchResponse_Frame {
@@ -4020,7 +4108,7 @@ type ObjectBatch struct {
 
 func (x *ObjectBatch) Reset() {
 	*x = ObjectBatch{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[45]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4032,7 +4120,7 @@ func (x *ObjectBatch) String() string {
 func (*ObjectBatch) ProtoMessage() {}
 
 func (x *ObjectBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[45]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4045,7 +4133,7 @@ func (x *ObjectBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectBatch.ProtoReflect.Descriptor instead.
 func (*ObjectBatch) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{45}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ObjectBatch) GetObjects() []*Object {
@@ -4070,7 +4158,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[46]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4082,7 +4170,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[46]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4095,7 +4183,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{46}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Object) GetSource() string {
@@ -4159,7 +4247,7 @@ type SourceState struct {
 
 func (x *SourceState) Reset() {
 	*x = SourceState{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[47]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4171,7 +4259,7 @@ func (x *SourceState) String() string {
 func (*SourceState) ProtoMessage() {}
 
 func (x *SourceState) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[47]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4184,7 +4272,7 @@ func (x *SourceState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceState.ProtoReflect.Descriptor instead.
 func (*SourceState) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{47}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SourceState) GetSource() string {
@@ -4420,25 +4508,29 @@ const file_plugin_v1_plugin_proto_rawDesc = "" +
 	"\n" +
 	"InsertText\x12\x15\n" +
 	"\x06at_end\x18\x01 \x01(\bR\x05atEnd\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\"f\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\")\n" +
+	"\rChooseRequest\x12\x18\n" +
+	"\aexclude\x18\x01 \x03(\tR\aexclude\"(\n" +
+	"\x0eChooseResponse\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\"f\n" +
 	"\rSubmitRequest\x124\n" +
 	"\aopening\x18\x01 \x01(\v2\x18.plugin.v1.SubmitOpeningH\x00R\aopening\x12\x16\n" +
 	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunkB\a\n" +
-	"\x05frame\"\xab\x01\n" +
+	"\x05frame\"\xc3\x01\n" +
 	"\rSubmitOpening\x12\x12\n" +
 	"\x04sha1\x18\x01 \x01(\tR\x04sha1\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x12)\n" +
 	"\x04kind\x18\x03 \x01(\x0e2\x15.plugin.v1.SampleKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x04 \x01(\tR\x04name\x12\x12\n" +
-	"\x04size\x18\x05 \x01(\x04R\x04size\x12\x1b\n" +
-	"\task_first\x18\x06 \x01(\tR\baskFirst\"\x90\x01\n" +
+	"\x04size\x18\x05 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06server\x18\x06 \x01(\tR\x06server\x12\x1b\n" +
+	"\task_first\x18\a \x01(\bR\baskFirst\"x\n" +
 	"\x0eSubmitResponse\x12.\n" +
-	"\x05state\x18\x01 \x01(\x0e2\x18.plugin.v1.AnalysisStateR\x05state\x12\x16\n" +
-	"\x06server\x18\x02 \x01(\tR\x06server\x12\x1e\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x18.plugin.v1.AnalysisStateR\x05state\x12\x1e\n" +
 	"\n" +
-	"submission\x18\x03 \x01(\tR\n" +
+	"submission\x18\x02 \x01(\tR\n" +
 	"submission\x12\x16\n" +
-	"\x06detail\x18\x04 \x01(\tR\x06detail\"I\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"I\n" +
 	"\x0eResultsRequest\x127\n" +
 	"\vsubmissions\x18\x01 \x03(\v2\x15.plugin.v1.SubmissionR\vsubmissions\"p\n" +
 	"\n" +
@@ -4589,8 +4681,9 @@ const file_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x0fUnpackerService\x12A\n" +
 	"\x06Unpack\x12\x18.plugin.v1.UnpackRequest\x1a\x19.plugin.v1.UnpackResponse(\x010\x012Q\n" +
 	"\rActionService\x12@\n" +
-	"\aPerform\x12\x19.plugin.v1.PerformRequest\x1a\x1a.plugin.v1.PerformResponse2\x94\x01\n" +
-	"\x0fAnalyzerService\x12?\n" +
+	"\aPerform\x12\x19.plugin.v1.PerformRequest\x1a\x1a.plugin.v1.PerformResponse2\xd3\x01\n" +
+	"\x0fAnalyzerService\x12=\n" +
+	"\x06Choose\x12\x18.plugin.v1.ChooseRequest\x1a\x19.plugin.v1.ChooseResponse\x12?\n" +
 	"\x06Submit\x12\x18.plugin.v1.SubmitRequest\x1a\x19.plugin.v1.SubmitResponse(\x01\x12@\n" +
 	"\aResults\x12\x19.plugin.v1.ResultsRequest\x1a\x1a.plugin.v1.ResultsResponse2N\n" +
 	"\x0eObjectsService\x12<\n" +
@@ -4609,7 +4702,7 @@ func file_plugin_v1_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_plugin_v1_plugin_proto_goTypes = []any{
 	(Role)(0),                 // 0: plugin.v1.Role
 	(Bodies)(0),               // 1: plugin.v1.Bodies
@@ -4660,19 +4753,21 @@ var file_plugin_v1_plugin_proto_goTypes = []any{
 	(*SetHeader)(nil),         // 46: plugin.v1.SetHeader
 	(*RemovePart)(nil),        // 47: plugin.v1.RemovePart
 	(*InsertText)(nil),        // 48: plugin.v1.InsertText
-	(*SubmitRequest)(nil),     // 49: plugin.v1.SubmitRequest
-	(*SubmitOpening)(nil),     // 50: plugin.v1.SubmitOpening
-	(*SubmitResponse)(nil),    // 51: plugin.v1.SubmitResponse
-	(*ResultsRequest)(nil),    // 52: plugin.v1.ResultsRequest
-	(*Submission)(nil),        // 53: plugin.v1.Submission
-	(*ResultsResponse)(nil),   // 54: plugin.v1.ResultsResponse
-	(*Result)(nil),            // 55: plugin.v1.Result
-	(*FetchRequest)(nil),      // 56: plugin.v1.FetchRequest
-	(*SourceCursor)(nil),      // 57: plugin.v1.SourceCursor
-	(*FetchResponse)(nil),     // 58: plugin.v1.FetchResponse
-	(*ObjectBatch)(nil),       // 59: plugin.v1.ObjectBatch
-	(*Object)(nil),            // 60: plugin.v1.Object
-	(*SourceState)(nil),       // 61: plugin.v1.SourceState
+	(*ChooseRequest)(nil),     // 49: plugin.v1.ChooseRequest
+	(*ChooseResponse)(nil),    // 50: plugin.v1.ChooseResponse
+	(*SubmitRequest)(nil),     // 51: plugin.v1.SubmitRequest
+	(*SubmitOpening)(nil),     // 52: plugin.v1.SubmitOpening
+	(*SubmitResponse)(nil),    // 53: plugin.v1.SubmitResponse
+	(*ResultsRequest)(nil),    // 54: plugin.v1.ResultsRequest
+	(*Submission)(nil),        // 55: plugin.v1.Submission
+	(*ResultsResponse)(nil),   // 56: plugin.v1.ResultsResponse
+	(*Result)(nil),            // 57: plugin.v1.Result
+	(*FetchRequest)(nil),      // 58: plugin.v1.FetchRequest
+	(*SourceCursor)(nil),      // 59: plugin.v1.SourceCursor
+	(*FetchResponse)(nil),     // 60: plugin.v1.FetchResponse
+	(*ObjectBatch)(nil),       // 61: plugin.v1.ObjectBatch
+	(*Object)(nil),            // 62: plugin.v1.Object
+	(*SourceState)(nil),       // 63: plugin.v1.SourceState
 }
 var file_plugin_v1_plugin_proto_depIdxs = []int32{
 	0,  // 0: plugin.v1.DescribeResponse.roles:type_name -> plugin.v1.Role
@@ -4715,17 +4810,17 @@ var file_plugin_v1_plugin_proto_depIdxs = []int32{
 	46, // 37: plugin.v1.Edit.set_header:type_name -> plugin.v1.SetHeader
 	47, // 38: plugin.v1.Edit.remove_part:type_name -> plugin.v1.RemovePart
 	48, // 39: plugin.v1.Edit.insert_text:type_name -> plugin.v1.InsertText
-	50, // 40: plugin.v1.SubmitRequest.opening:type_name -> plugin.v1.SubmitOpening
+	52, // 40: plugin.v1.SubmitRequest.opening:type_name -> plugin.v1.SubmitOpening
 	9,  // 41: plugin.v1.SubmitOpening.kind:type_name -> plugin.v1.SampleKind
 	10, // 42: plugin.v1.SubmitResponse.state:type_name -> plugin.v1.AnalysisState
-	53, // 43: plugin.v1.ResultsRequest.submissions:type_name -> plugin.v1.Submission
-	55, // 44: plugin.v1.ResultsResponse.results:type_name -> plugin.v1.Result
+	55, // 43: plugin.v1.ResultsRequest.submissions:type_name -> plugin.v1.Submission
+	57, // 44: plugin.v1.ResultsResponse.results:type_name -> plugin.v1.Result
 	10, // 45: plugin.v1.Result.state:type_name -> plugin.v1.AnalysisState
 	11, // 46: plugin.v1.Result.level:type_name -> plugin.v1.RiskLevel
-	57, // 47: plugin.v1.FetchRequest.cursors:type_name -> plugin.v1.SourceCursor
-	59, // 48: plugin.v1.FetchResponse.batch:type_name -> plugin.v1.ObjectBatch
-	61, // 49: plugin.v1.FetchResponse.source:type_name -> plugin.v1.SourceState
-	60, // 50: plugin.v1.ObjectBatch.objects:type_name -> plugin.v1.Object
+	59, // 47: plugin.v1.FetchRequest.cursors:type_name -> plugin.v1.SourceCursor
+	61, // 48: plugin.v1.FetchResponse.batch:type_name -> plugin.v1.ObjectBatch
+	63, // 49: plugin.v1.FetchResponse.source:type_name -> plugin.v1.SourceState
+	62, // 50: plugin.v1.ObjectBatch.objects:type_name -> plugin.v1.Object
 	12, // 51: plugin.v1.Object.type:type_name -> plugin.v1.ObjectType
 	13, // 52: plugin.v1.Object.action:type_name -> plugin.v1.ObjectAction
 	14, // 53: plugin.v1.PluginService.Describe:input_type -> plugin.v1.DescribeRequest
@@ -4734,20 +4829,22 @@ var file_plugin_v1_plugin_proto_depIdxs = []int32{
 	27, // 56: plugin.v1.ScannerService.Scan:input_type -> plugin.v1.ScanRequest
 	38, // 57: plugin.v1.UnpackerService.Unpack:input_type -> plugin.v1.UnpackRequest
 	43, // 58: plugin.v1.ActionService.Perform:input_type -> plugin.v1.PerformRequest
-	49, // 59: plugin.v1.AnalyzerService.Submit:input_type -> plugin.v1.SubmitRequest
-	52, // 60: plugin.v1.AnalyzerService.Results:input_type -> plugin.v1.ResultsRequest
-	56, // 61: plugin.v1.ObjectsService.Fetch:input_type -> plugin.v1.FetchRequest
-	15, // 62: plugin.v1.PluginService.Describe:output_type -> plugin.v1.DescribeResponse
-	23, // 63: plugin.v1.PluginService.Configure:output_type -> plugin.v1.ConfigureResponse
-	26, // 64: plugin.v1.PluginService.Drain:output_type -> plugin.v1.DrainResponse
-	35, // 65: plugin.v1.ScannerService.Scan:output_type -> plugin.v1.ScanResponse
-	41, // 66: plugin.v1.UnpackerService.Unpack:output_type -> plugin.v1.UnpackResponse
-	44, // 67: plugin.v1.ActionService.Perform:output_type -> plugin.v1.PerformResponse
-	51, // 68: plugin.v1.AnalyzerService.Submit:output_type -> plugin.v1.SubmitResponse
-	54, // 69: plugin.v1.AnalyzerService.Results:output_type -> plugin.v1.ResultsResponse
-	58, // 70: plugin.v1.ObjectsService.Fetch:output_type -> plugin.v1.FetchResponse
-	62, // [62:71] is the sub-list for method output_type
-	53, // [53:62] is the sub-list for method input_type
+	49, // 59: plugin.v1.AnalyzerService.Choose:input_type -> plugin.v1.ChooseRequest
+	51, // 60: plugin.v1.AnalyzerService.Submit:input_type -> plugin.v1.SubmitRequest
+	54, // 61: plugin.v1.AnalyzerService.Results:input_type -> plugin.v1.ResultsRequest
+	58, // 62: plugin.v1.ObjectsService.Fetch:input_type -> plugin.v1.FetchRequest
+	15, // 63: plugin.v1.PluginService.Describe:output_type -> plugin.v1.DescribeResponse
+	23, // 64: plugin.v1.PluginService.Configure:output_type -> plugin.v1.ConfigureResponse
+	26, // 65: plugin.v1.PluginService.Drain:output_type -> plugin.v1.DrainResponse
+	35, // 66: plugin.v1.ScannerService.Scan:output_type -> plugin.v1.ScanResponse
+	41, // 67: plugin.v1.UnpackerService.Unpack:output_type -> plugin.v1.UnpackResponse
+	44, // 68: plugin.v1.ActionService.Perform:output_type -> plugin.v1.PerformResponse
+	50, // 69: plugin.v1.AnalyzerService.Choose:output_type -> plugin.v1.ChooseResponse
+	53, // 70: plugin.v1.AnalyzerService.Submit:output_type -> plugin.v1.SubmitResponse
+	56, // 71: plugin.v1.AnalyzerService.Results:output_type -> plugin.v1.ResultsResponse
+	60, // 72: plugin.v1.ObjectsService.Fetch:output_type -> plugin.v1.FetchResponse
+	63, // [63:73] is the sub-list for method output_type
+	53, // [53:63] is the sub-list for method input_type
 	53, // [53:53] is the sub-list for extension type_name
 	53, // [53:53] is the sub-list for extension extendee
 	0,  // [0:53] is the sub-list for field type_name
@@ -4777,11 +4874,11 @@ func file_plugin_v1_plugin_proto_init() {
 		(*Edit_RemovePart)(nil),
 		(*Edit_InsertText)(nil),
 	}
-	file_plugin_v1_plugin_proto_msgTypes[35].OneofWrappers = []any{
+	file_plugin_v1_plugin_proto_msgTypes[37].OneofWrappers = []any{
 		(*SubmitRequest_Opening)(nil),
 		(*SubmitRequest_Chunk)(nil),
 	}
-	file_plugin_v1_plugin_proto_msgTypes[44].OneofWrappers = []any{
+	file_plugin_v1_plugin_proto_msgTypes[46].OneofWrappers = []any{
 		(*FetchResponse_Batch)(nil),
 		(*FetchResponse_Source)(nil),
 	}
@@ -4791,7 +4888,7 @@ func file_plugin_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_v1_plugin_proto_rawDesc), len(file_plugin_v1_plugin_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   48,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   6,
 		},
