@@ -27,7 +27,7 @@ func areas() []area {
 	return []area{
 		{"quarantine", "Mail that a rule or an exception put into quarantine", []store.CopyState{store.CopyQuarantined}},
 		{"archive", "Archived copies", []store.CopyState{store.CopyArchived}},
-		{"postponed", "Mail that is delivered later, and mail that waits for the sandbox", []store.CopyState{store.CopyPostponed, store.CopyHeld}},
+		{"postponed", "Mail that is delivered later", []store.CopyState{store.CopyPostponed}},
 		{"deferred", "Mail that is on its way, tried again, or undeliverable",
 			[]store.CopyState{store.CopyUndecided, store.CopyRetry, store.CopyDelivering, store.CopyUndeliverable}},
 	}

@@ -63,6 +63,7 @@ func newLog(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "log", Short: "Query the policy events"}
 	var q query
 	var f format
+	var kind string
 	list := &cobra.Command{
 		Use:   "query",
 		Short: "List policy events, newest first",
@@ -71,6 +72,9 @@ func newLog(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := q.parse(now()); err != nil {
 				return err
+			}
+			if kind != "policy" {
+				return usageError{fmt.Errorf("--type: there is no log %q here; `postern track` shows the tracking log", kind)}
 			}
 			return a.withStore(cmd.Context(), func(s store.Store) error {
 				rows, next, total, err := s.Events(cmd.Context(), q.text, q.page)
@@ -84,7 +88,9 @@ func newLog(a *app) *cobra.Command {
 		},
 	}
 	q.flags(list)
-	list.Flags().StringVar(&q.text.Subtype, "type", "", "type of event: virus-or-malicious-code, advanced-persistent-threat, ...")
+	list.Flags().StringVar(&kind, "type", "policy", "which log: policy")
+	list.Flags().StringVar(&q.text.Subtype, "subtype", "", "subtype of policy events: virus-or-malicious-code, advanced-persistent-threat, spam-phish, "+
+		"attachment, scanning-exceptions, suspicious-objects, others")
 	f.flags(list)
 	cmd.AddCommand(list)
 	return cmd

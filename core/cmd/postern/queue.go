@@ -6,17 +6,18 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/postern-mail/postern/core/gate"
 	"github.com/postern-mail/postern/core/store"
 )
 
 func newQueue(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "queue", Short: "Look at and hurry what is owed to next hops"}
+	cmd := &cobra.Command{Use: "queue", Short: "Look at the queues: what is owed to next hops, and what waits for the Virtual Analyzer"}
 	var f format
 	var page store.Page
 	list := &cobra.Command{
 		Use:   "list",
-		Short: "List what is owed, oldest first",
-		Args:  cobra.ExactArgs(0),
+		Short: "List what is owed to next hops, oldest first",
+		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withStore(cmd.Context(), func(s store.Store) error {
 				rows, next, err := s.DueObligations(cmd.Context(), page)
@@ -42,6 +43,7 @@ func newQueue(a *app) *cobra.Command {
 	f.flags(list)
 	list.Flags().IntVar(&page.Limit, "limit", 100, "most rows")
 	list.Flags().StringVar(&page.After, "after", "", "cursor that the page before ended with")
+	list.AddCommand(newAnalyzerQueue(a))
 	flush := &cobra.Command{
 		Use:   "flush",
 		Short: "Try everything that is owed at once",
@@ -57,6 +59,9 @@ func newQueue(a *app) *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(list, flush)
+	waiting := analyzerArea()
+	cmd.AddCommand(list, flush, newAnalyzerShow(a),
+		newAreaChange(a, waiting, "release", "Release messages from analysis, no more: the other rules still judge", gate.Release),
+		newAreaChange(a, waiting, "delete", "Delete messages that wait for analysis", gate.Delete))
 	return cmd
 }
