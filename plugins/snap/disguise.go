@@ -1,0 +1,121 @@
+package main
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// disguiseReasons is about text written so that programs do not read it as people do.
+func disguiseReasons(m *mail, r *reasons) {
+	subject := strings.TrimSpace(m.subject)
+	if hasInvisible(subject) {
+		r.add("subject-invisible", "the subject has characters that cannot be seen: %s", quote(subject))
+	}
+	for _, w := range words(strings.ToLower(subject)) {
+		if mixed(w) {
+			r.add("subject-mixed", "a word of the subject mixes letters that look alike: %s", quote(w))
+		}
+	}
+	if styled(subject) > 2 {
+		r.add("subject-styled", "the subject is written in letters that only look like Latin ones: %s", quote(subject))
+	}
+	if pictographs(subject) > 0 {
+		r.add("subject-pictures", "the subject has pictures in it: %s", quote(subject))
+	}
+	if shouts(subject) {
+		r.add("subject-shouts", "the subject shouts: %s", quote(subject))
+	}
+	if spaced(subject) {
+		r.add("subject-spaced", "the letters of the subject are set apart: %s", quote(subject))
+	}
+	if subject == "" {
+		r.add("subject-empty", "the mail has no subject")
+	}
+	bodyDisguise(m.text, r)
+}
+
+// bodyDisguise counts words that are not what they look like.
+func bodyDisguise(text string, r *reasons) {
+	cutWords, mixedWords := 0, 0
+	example := ""
+	for _, field := range strings.Fields(text) {
+		if hidden(field) {
+			cutWords++
+		}
+		if len(field) < 60 && !asciiOnly(field) {
+			for _, w := range words(strings.ToLower(field)) {
+				if mixed(w) {
+					mixedWords++
+					example = w
+				}
+			}
+		}
+	}
+	if cutWords >= 3 {
+		r.add("text-invisible", "%d words have characters in them that cannot be seen", cutWords)
+	}
+	if mixedWords >= 2 {
+		r.add("text-mixed", "%d words mix letters that look alike, as %s", mixedWords, quote(example))
+	}
+	if n := styled(text); n >= 10 {
+		r.add("text-styled", "%d letters of the text only look like Latin ones", n)
+	}
+}
+
+func asciiOnly(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// hidden reports whether a word has something without width between two Latin letters.
+func hidden(word string) bool {
+	if asciiOnly(word) {
+		return false
+	}
+	between, letter := false, false
+	for _, c := range word {
+		switch {
+		case invisible(c) && c != 0xad:
+			between = letter
+		case between && unicode.IsLetter(c) && c < 0x600:
+			return true
+		default:
+			letter, between = unicode.IsLetter(c) && c < 0x600, false
+		}
+	}
+	return false
+}
+
+// shouts reports whether a text is in capitals.
+func shouts(text string) bool {
+	upper, lower := 0, 0
+	for _, c := range text {
+		switch {
+		case unicode.IsUpper(c):
+			upper++
+		case unicode.IsLower(c):
+			lower++
+		}
+	}
+	return upper >= 10 && upper > 4*lower
+}
+
+// spaced reports whether letters stand by themselves: "V e r i f y", or with dots or dashes between "c-a-s-h", or "__".
+func spaced(text string) bool {
+	run := 0
+	for _, w := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" .-_*", r) }) {
+		if utf8.RuneCountInString(w) == 1 && unicode.IsLetter([]rune(w)[0]) {
+			if run++; run >= 4 {
+				return true
+			}
+			continue
+		}
+		run = 0
+	}
+	return strings.Count(text, "__") >= 2
+}
