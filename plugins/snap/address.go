@@ -73,7 +73,7 @@ func readAddress(piece string, used map[string]bool) (a address, broken bool) {
 	if open >= 0 && end > open {
 		text = piece[open+1 : end]
 		name := strings.TrimSpace(piece[:open])
-		broken = strings.TrimSpace(piece[end+1:]) != "" || strings.ContainsAny(unquoted(name), ",<>@")
+		broken = strings.TrimSpace(piece[end+1:]) != "" || strings.ContainsAny(unquoted(name), ",<>") || strings.Contains(unquoted(name), "@") && name != text
 		a.name = cleanName(decodeWords(name, used))
 	} else if strings.ContainsAny(piece, "<>") || piece != "" && !strings.Contains(piece, "@") {
 		broken = true

@@ -7,13 +7,16 @@ import (
 )
 
 // attachmentReasons is about files that are not what they pretend to be, or that bring the page to sign in along.
-func attachmentReasons(m *mail, r *reasons) {
+func (st *state) attachmentReasons(m *mail, r *reasons) {
 	seen := len(strings.Fields(m.text))
 	for _, part := range m.files {
 		for _, name := range part.Names {
 			nameReasons(name, part.Declared, r)
 		}
 		ext := strings.ToLower(path.Ext(part.Name()))
+		if ext == ".pdf" && seen < 80 && st.lists.is(freeMail, m.author().domain) {
+			r.add("free-file", "a mailbox that anybody can have sends the document %s with %d words", quote(part.Display), seen)
+		}
 		switch {
 		case part.Kind == "member":
 		case slices.Contains([]string{".html", ".htm", ".shtml", ".xhtml", ".mht", ".svg", ".svgz"}, ext) || part.Declared == "image/svg+xml":

@@ -45,8 +45,9 @@ func (b *brands) add(name string, domains []string, common bool) {
 	b.first[one.words[0]] = append(b.first[one.words[0]], one)
 }
 
-// in is the brand that a text names, nil where none. A common name counts only where nothing but words of a role stand beside it.
-func (b *brands) in(list []string, role func(word string) bool) *brand {
+// in is the brand that a text names, nil where none. A common name counts only where nothing but words of a role stand beside it; alone says
+// whether it does by itself.
+func (b *brands) in(list []string, alone bool, role func(word string) bool) *brand {
 	for i, word := range list {
 		for _, one := range b.first[word] {
 			n := len(one.words)
@@ -57,7 +58,7 @@ func (b *brands) in(list []string, role func(word string) bool) *brand {
 				return one
 			}
 			rest := slices.Concat(list[:i], list[i+n:])
-			if len(rest) > 0 && !slices.ContainsFunc(rest, func(w string) bool { return !role(w) }) {
+			if (alone || len(rest) > 0) && !slices.ContainsFunc(rest, func(w string) bool { return !role(w) }) {
 				return one
 			}
 		}
@@ -149,9 +150,9 @@ func (st *state) isInternal(domain string) bool {
 }
 
 // named is the brand that a shown text names, whatever letters it is written in.
-func (st *state) named(text string) *brand {
+func (st *state) named(text string, alone bool) *brand {
 	list := words(fold(text))
-	if b := st.brands.in(list, st.lists.isRole); b != nil {
+	if b := st.brands.in(list, alone, st.lists.isRole); b != nil {
 		return b
 	}
 	changed := false
@@ -166,5 +167,5 @@ func (st *state) named(text string) *brand {
 	if !changed {
 		return nil
 	}
-	return st.brands.in(latinised, st.lists.isRole)
+	return st.brands.in(latinised, alone, st.lists.isRole)
 }

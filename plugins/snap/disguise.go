@@ -29,6 +29,15 @@ func disguiseReasons(m *mail, r *reasons) {
 	if spaced(subject) {
 		r.add("subject-spaced", "the letters of the subject are set apart: %s", quote(subject))
 	}
+	if at := decorated(subject); at != "" {
+		r.add("subject-decorated", "the subject is dressed with marks: %s in %s", quote(at), quote(subject))
+	}
+	if w := randomWord(subject); w != "" {
+		r.add("subject-random", "the subject has a word of random letters: %s", quote(w))
+	}
+	if answer(subject) && len(m.values("In-Reply-To")) == 0 && len(m.values("References")) == 0 && !m.list {
+		r.add("subject-answer", "the subject %s would be an answer, and the mail answers none", quote(subject))
+	}
 	if subject == "" {
 		r.add("subject-empty", "the mail has no subject")
 	}
@@ -61,6 +70,42 @@ func bodyDisguise(text string, r *reasons) {
 	if n := styled(text); n >= 10 {
 		r.add("text-styled", "%d letters of the text only look like Latin ones", n)
 	}
+}
+
+// decorated is what a subject begins with, or is filled with, that no writer of a subject needs; "" where nothing.
+func decorated(subject string) string {
+	if subject == "" {
+		return ""
+	}
+	if strings.ContainsRune("-.,;:_=|~*+!'`^<>%", rune(subject[0])) || strings.HasPrefix(subject, "\"") && !strings.Contains(subject[1:], "\" ") {
+		return subject[:1]
+	}
+	for _, marks := range []string{"....", "!!", "??", ">>", "<<", "**", "==", "~~", "||", "    ", "!.", ". !", "-!", "$$"} {
+		if strings.Contains(subject, marks) {
+			return marks
+		}
+	}
+	return ""
+}
+
+// randomWord is a word that looks as if nobody had thought of it; letters alone, since numbers of orders and versions are words too.
+func randomWord(text string) string {
+	for _, w := range words(text) {
+		if asciiOnly(w) && strings.Trim(w, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" && random(w) {
+			return w
+		}
+	}
+	return ""
+}
+
+// answer reports whether a subject says that it answers or passes on.
+func answer(subject string) bool {
+	before, _, found := strings.Cut(strings.ToLower(subject), ":")
+	switch strings.TrimSpace(before) {
+	case "re", "aw", "sv", "antw", "res", "rif", "odp":
+		return found
+	}
+	return false
 }
 
 func asciiOnly(s string) bool {

@@ -19,7 +19,7 @@ func (st *state) replyReasons(m *mail, a *address, r *reasons) {
 	}
 	to := m.replyTo[0]
 	switch {
-	case to.domain == "" || !registrable(to.domain):
+	case !m.exists(to.domain):
 		r.add("reply-invalid", "answers would go to %s, which is no address", quote(to.addr()+" "+to.name))
 	case a.domain == "" || organisation(to.domain) == organisation(a.domain):
 	case st.lists.is(freeMail, to.domain):
@@ -38,7 +38,7 @@ func (st *state) pathReasons(m *mail, a *address, r *reasons) {
 	if domain == "" || at < 0 {
 		return
 	}
-	if !registrable(domain) {
+	if !m.exists(domain) {
 		r.add("path-invalid", "the return path %s has no domain that can exist", quote(m.returnPath))
 		return
 	}

@@ -53,11 +53,11 @@ func (st *state) linkReasons(m *mail, r *reasons) {
 			r.add("links-same", "its %d links all lead to one page of %s", len(leading), leading[0].host)
 		}
 	}
-	if b := st.named(author.name); b != nil && !b.owns(author.domain) && len(leading) > 0 &&
+	if b := st.named(author.name, true); b != nil && !b.owns(author.domain) && len(leading) > 0 &&
 		!slices.ContainsFunc(leading, func(a aim) bool { return b.owns(a.host) }) {
 		r.add("links-not-brand", "the sender calls himself %s and no link leads there", quote(author.name))
 	}
-	if b := st.named(m.subject); b != nil && !b.owns(author.domain) && len(leading) > 0 &&
+	if b := st.named(m.subject, false); b != nil && !b.owns(author.domain) && len(leading) > 0 &&
 		!slices.ContainsFunc(leading, func(a aim) bool { return b.owns(a.host) }) {
 		r.add("subject-brand", "the subject names %s, and neither sender nor any link is of it", b.name)
 	}
@@ -73,7 +73,7 @@ func (st *state) labelReasons(a *aim, own bool, r *reasons) {
 		return
 	}
 	list := words(fold(a.text))
-	if b := st.brands.in(list, st.lists.isRole); b != nil && !b.owns(a.host) && len(list) <= 6 {
+	if b := st.brands.in(list, false, st.lists.isRole); b != nil && !b.owns(a.host) && len(list) <= 6 {
 		r.add("link-brand-text", "a link speaks of %s and leads to %s", b.name, quote(a.host))
 	}
 	if len(list) == 0 || len(list) > 8 {

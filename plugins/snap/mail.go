@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/postern-mail/postern/sdk/scanner"
@@ -80,12 +81,26 @@ func (m *mail) values(name string) []string {
 	return out
 }
 
+// exists reports whether a domain can exist: in public, or as that of a recipient, which mail reaches whatever the public lists say.
+func (m *mail) exists(domain string) bool {
+	if registrable(domain) {
+		return true
+	}
+	same := func(a address) bool { return domain != "" && a.domain == domain }
+	return slices.ContainsFunc(m.to, same)
+}
+
 // author is the first author, the zero address where there is none.
 func (m *mail) author() address {
 	if len(m.from) == 0 {
 		return address{}
 	}
 	return m.from[0]
+}
+
+// pictured reports whether the mail shows pictures.
+func (m *mail) pictured() bool {
+	return slices.ContainsFunc(m.pages, func(p *page) bool { return len(p.images) > 0 })
 }
 
 // readBodies reads what is shown: text and HTML parts that are no attachments, and notes the files beside.

@@ -20,7 +20,7 @@ func routeReasons(m *mail, r *reasons) {
 	}
 	for i := range m.hops {
 		h := &m.hops[i]
-		if h.helo != "" && !h.private() && h.client.IsValid() && !registrable(h.helo) && !isAddress(h.helo) {
+		if h.helo != "" && h.helo != "unknown" && !h.private() && h.client.IsValid() && !registrable(h.helo) && !isAddress(h.helo) {
 			r.add("helo-odd", "a server on the way called itself %s, which is no host name", quote(h.helo))
 		}
 		if i+1 < len(m.hops) {
@@ -46,10 +46,16 @@ func hopReasons(h, before *hop, r *reasons) {
 	if before.by == "" || h.helo == "" || h.private() || !registrable(before.by) || !h.client.IsValid() {
 		return
 	}
-	org := organisation(before.by)
-	if organisation(h.helo) != org && organisation(h.known) != org {
+	// One provider's hosts may go by several domains; they then keep their first name.
+	org, name := organisation(before.by), firstLabel(before.by)
+	if organisation(h.helo) != org && organisation(h.known) != org && firstLabel(h.helo) != name && firstLabel(h.known) != name {
 		r.add("path-broken", "the way of the mail is broken: %s had it, %s handed it on", quote(before.by), quote(h.helo))
 	}
+}
+
+func firstLabel(host string) string {
+	label, _, _ := strings.Cut(host, ".")
+	return label
 }
 
 func isAddress(helo string) bool {

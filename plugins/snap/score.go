@@ -80,7 +80,7 @@ func (st *state) reasonsOf(m *mail) []reason {
 	pageReasons(m, r)
 	st.wordReasons(m, r)
 	disguiseReasons(m, r)
-	attachmentReasons(m, r)
+	st.attachmentReasons(m, r)
 	return r.seen
 }
 

@@ -11,7 +11,7 @@ func (st *state) senderReasons(m *mail, r *reasons) {
 	switch {
 	case len(m.values("From")) == 0 || a.local == "" && a.domain == "":
 		r.add("from-missing", "the sender field has no address")
-	case !registrable(a.domain):
+	case !m.exists(a.domain):
 		r.add("from-invalid", "the sender's address %s has no domain that can exist", quote(a.addr()))
 	}
 	if n := len(m.values("From")); n > 1 {
@@ -27,10 +27,10 @@ func (st *state) senderReasons(m *mail, r *reasons) {
 
 // senderBrand compares the names that the sender gives himself with whose address it is.
 func (st *state) senderBrand(a *address, r *reasons) {
-	if b := st.named(a.name); b != nil && !b.owns(a.domain) {
+	if b := st.named(a.name, true); b != nil && !b.owns(a.domain) {
 		r.add("brand-name", "the sender calls himself %s, of %s, but writes from %s", quote(a.name), b.name, quote(a.domain))
 	}
-	if b := st.named(a.local); b != nil && !b.owns(a.domain) {
+	if b := st.named(a.local, false); b != nil && !b.owns(a.domain) {
 		r.add("brand-address", "the address %s carries the name of %s, whose it is not", quote(a.addr()), b.name)
 	}
 	if a.domain == "" {
@@ -94,7 +94,7 @@ func (st *state) senderDomain(a *address, r *reasons) {
 	if st.lists.is(cheapTop, topLevel(a.domain)) {
 		r.add("from-cheap-top", "the sender's domain %s lies below .%s, where names are given away", quote(a.domain), topLevel(a.domain))
 	}
-	if random(mainLabel(a.domain)) || random(a.local) && !strings.ContainsAny(a.local, "+=") {
+	if random(mainLabel(a.domain)) || random(a.local) && !strings.ContainsAny(a.local, "+=#") && len(a.local) < 40 {
 		r.add("from-random", "the sender's address %s is no name but random letters", quote(a.addr()))
 	}
 	if n := strings.Count(strings.TrimSuffix(a.domain, organisation(a.domain)), "."); n >= 3 {
@@ -149,7 +149,7 @@ func random(name string) bool {
 	if letters+digits < 7 {
 		return false
 	}
-	return changes >= 3 || longest >= 6 || shifts >= 3 && letters >= 10 && digits == 0 || digits >= 5 && letters >= 3
+	return changes >= 3 || longest >= 7 || longest >= 6 && digits > 0 || shifts >= 2 && letters >= 6 && digits == 0 || digits >= 5 && letters >= 3
 }
 
 func isLetter(c rune) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }

@@ -42,6 +42,12 @@ func (st *state) wordReasons(m *mail, r *reasons) {
 	if st.lists.is(freeMail, m.author().domain) && len(inText["secrecy"]) > 0 && len(inText["money"]) > 0 {
 		r.add("text-advance-fee", "money and secrecy from a mailbox that anybody can have: %s", quoteAll(append(inText["money"], inText["secrecy"]...)))
 	}
+	if sum := largeSum(m.subject + " " + m.text); sum != "" {
+		r.add("text-large-sum", "it speaks of a large sum: %s", quote(sum))
+	}
+	if len(list) < 4 && (len(m.aims()) > 0 || m.pictured()) {
+		r.add("text-none", "the mail shows %d words, and links or pictures", len(list))
+	}
 	st.bodyBrand(m, list, r)
 	st.callReasons(m, inText, r)
 }
@@ -78,7 +84,7 @@ func (st *state) bodyBrand(m *mail, list []string, r *reasons) {
 	if len(list) > 300 || m.author().domain == "" {
 		return
 	}
-	b := st.brands.in(list, st.lists.isRole)
+	b := st.brands.in(list, false, st.lists.isRole)
 	if b == nil || b.owns(m.author().domain) {
 		return
 	}
@@ -95,6 +101,30 @@ var (
 	coin  = regexp.MustCompile(`\b(bc1[a-z0-9]{25,60}|[13][a-km-zA-HJ-NP-Z1-9]{25,34})\b`)
 	phone = regexp.MustCompile(`(\+?1[ .-]?)?\(?\b[2-9][0-9]{2}\)?[ .-]{1,3}[0-9]{3}[ .-]{1,2}[0-9]{4}\b`)
 )
+
+// sum is the form of an amount of money, its currency before or behind.
+var sum = regexp.MustCompile(`(?i)(?:[$€£]|\b(?:usd|eur|euros?|gbp|dollars|r\$))\s{0,2}([0-9][0-9., ]{3,18})|([0-9][0-9.,]{3,18})\s{0,2}(?:[$€£]|(?:usd|eur|euros?|gbp|dollars|btc)\b)`)
+
+// largeSum is an amount of ten thousand or more in a text; "" where none. What stands behind the last mark is cents where it is two digits.
+func largeSum(text string) string {
+	for _, found := range sum.FindAllStringSubmatch(text, 20) {
+		digits := strings.TrimRight(found[1]+found[2], "., ")
+		if at := strings.LastIndexAny(digits, ".,"); at >= 0 && len(digits)-at == 3 {
+			digits = digits[:at]
+		}
+		if len(strings.Map(onlyDigits, digits)) >= 5 {
+			return found[0]
+		}
+	}
+	return ""
+}
+
+func onlyDigits(r rune) rune {
+	if r < '0' || r > '9' {
+		return -1
+	}
+	return r
+}
 
 // callReasons: a number to call or an address to pay to, together with the words that make it a trap.
 func (st *state) callReasons(m *mail, found map[string][]string, r *reasons) {
