@@ -27,7 +27,9 @@ func readDate(value string) (time.Time, bool) {
 		fields[3] = strings.TrimSuffix(fields[3], "."+frac)
 	}
 	text := strings.Join(fields[:4], " ") + " " + zone
-	for _, layout := range []string{"2 Jan 2006 15:04:05 -0700", "2 Jan 06 15:04:05 -0700", "2 Jan 2006 15:04 -0700", "2 January 2006 15:04:05 -0700"} {
+	for _, layout := range []string{"2 Jan 2006 15:04:05 -0700", "2 Jan 06 15:04:05 -0700", "2 Jan 2006 15:04 -0700", "2 Jan 06 15:04 -0700",
+		"2 January 2006 15:04:05 -0700",
+	} {
 		if t, err := time.Parse(layout, text); err == nil {
 			return t, true
 		}

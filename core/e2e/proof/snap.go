@@ -139,6 +139,9 @@ func readScores(ctx context.Context, s *harness.Site, mails []*mail) (*scores, e
 			}
 		}
 	}
+	if len(out.of) != len(mails) {
+		return nil, fmt.Errorf("%d of %d mails have a score", len(out.of), len(mails))
+	}
 	return out, nil
 }
 

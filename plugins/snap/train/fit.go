@@ -71,7 +71,7 @@ func fit(w *weights, ham, bad []mail) {
 }
 
 // setThresholds sets the two thresholds by the ham of the half that the weights were fitted on, with room: what was seen once in it will be
-// seen a little more often outside of it. Aggressive: 0.4 % of ham above; conservative: none, and half a point more.
+// seen a little more often outside of it. Aggressive: 0.4 % of ham above; conservative: none, and a point more.
 func setThresholds(w *weights, ham []mail) {
 	scores := make([]float64, 0, len(ham))
 	for i := range ham {
@@ -81,5 +81,5 @@ func setThresholds(w *weights, ham []mail) {
 	slices.Reverse(scores)
 	up := func(v float64) float64 { return math.Ceil(v*10) / 10 }
 	w.aggressive = up(scores[len(scores)*4/1000] + 0.01)
-	w.conservative = up(scores[0] + 0.5)
+	w.conservative = up(scores[0] + 1)
 }
