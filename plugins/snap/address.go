@@ -68,6 +68,9 @@ func splitAddresses(value string) []string {
 
 func readAddress(piece string, used map[string]bool) (a address, broken bool) {
 	piece = strings.TrimSpace(piece)
+	if piece == "" {
+		return address{}, false
+	}
 	open, end := strings.LastIndexByte(piece, '<'), strings.LastIndexByte(piece, '>')
 	text := piece
 	if open >= 0 && end > open {

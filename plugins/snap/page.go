@@ -40,7 +40,7 @@ type link struct {
 type element struct {
 	tag    string
 	hidden bool
-	back   string // colour behind
+	back   string // colour behind, or that it is a picture
 	front  string // colour of the text
 }
 
@@ -233,17 +233,21 @@ func (r *reader) inside(tag string, attributes map[string]string) element {
 	if c := colour(style["color"]); c != "" {
 		e.front = c
 	}
-	// Text in the colour of what lies behind it. Where no colour is said, white lies behind; a picture behind is not said by "back".
+	if pictured(style, attributes) {
+		e.back = "a picture"
+	}
+	// Text in the colour of what lies behind it is not seen. Where no colour is said, white lies behind.
 	ground := e.back
 	if ground == "" {
 		ground = "#ffffff"
 	}
-	same := e.front != "" && e.front == ground && (e.back != "" || style["color"] != "" || attributes["color"] != "") && !r.pictured(style, attributes)
+	same := e.front != "" && e.front == ground && (e.back != "" || style["color"] != "" || attributes["color"] != "")
 	e.hidden = e.hidden || hides(style) || same
 	return e
 }
 
-func (r *reader) pictured(style, attributes map[string]string) bool {
+// pictured reports whether a picture or gradient lies behind the element.
+func pictured(style, attributes map[string]string) bool {
 	return strings.Contains(style["background"]+style["background-image"], "url") || strings.Contains(style["background"], "gradient") ||
 		attributes["background"] != "" || strings.Contains(style["background-image"], "gradient")
 }
