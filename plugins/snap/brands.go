@@ -13,19 +13,23 @@ var brandsFile string
 type brand struct {
 	name    string   // as shown
 	words   []string // folded
+	label   string   // the name as it would stand in a host name
+	shape   string   // the label's skeleton
 	domains []string
-	common  bool // the name is a word or a person's name too
+	orgs    []string // the organisations of the domains
+	common  bool     // the name is a word or a person's name too
 }
 
 // brands finds brands by their names.
 type brands struct {
+	lists *lists
 	first map[string][]*brand
 	all   []*brand
 }
 
 // readBrands reads lines of names and domains.
-func readBrands(text string) (*brands, error) {
-	b := &brands{first: map[string][]*brand{}}
+func readBrands(text string, l *lists) (*brands, error) {
+	b := &brands{lists: l, first: map[string][]*brand{}}
 	err := eachLine(text, 2, func(f []string) error {
 		for _, name := range strings.Split(f[0], ",") {
 			plain := strings.TrimPrefix(name, "~")
@@ -38,8 +42,11 @@ func readBrands(text string) (*brands, error) {
 
 func (b *brands) add(name string, domains []string, common bool) {
 	one := &brand{name: name, words: words(fold(name)), common: common}
+	one.label = strings.Join(one.words, "")
+	one.shape = b.lists.skeleton(one.label)
 	for _, d := range domains {
-		one.domains = append(one.domains, strings.ToLower(strings.TrimPrefix(d, "*.")))
+		d = strings.ToLower(strings.TrimPrefix(d, "*."))
+		one.domains, one.orgs = append(one.domains, d), append(one.orgs, organisation(d))
 	}
 	b.all = append(b.all, one)
 	b.first[one.words[0]] = append(b.first[one.words[0]], one)
@@ -66,23 +73,23 @@ func (b *brands) in(list []string, alone bool, role func(word string) bool) *bra
 	return nil
 }
 
-// label is the name as it would stand in a host name.
-func (b *brand) label() string { return strings.Join(b.words, "") }
-
 // owns reports whether a host is the brand's: it is listed, or is the brand's own label below a country's top-level domain, com, net or
 // org, where a stranger would not be let have it for long.
 func (b *brand) owns(host string) bool {
-	for _, d := range b.domains {
-		if host == d || strings.HasSuffix(host, "."+d) || organisation(host) == organisation(d) {
-			return true
-		}
+	return b.ownsBelow(host, organisation(host))
+}
+
+// ownsBelow is owns for a host whose organisation is known.
+func (b *brand) ownsBelow(host, org string) bool {
+	if slices.Contains(b.orgs, org) || slices.ContainsFunc(b.domains, func(d string) bool { return below(host, d) }) {
+		return true
 	}
 	top := topLevel(host)
-	label := mainLabel(host)
-	if label != b.label() && label != strings.Join(b.words, "-") {
+	label, _, _ := strings.Cut(org, ".")
+	if label != b.label && label != strings.Join(b.words, "-") {
 		return false
 	}
-	return len(top) == 2 && top != "ru" && top != "cc" && top != "ws" || top == "com" || top == "net" || top == "org" || top == b.label()
+	return len(top) == 2 && top != "ru" && top != "cc" && top != "ws" || top == "com" || top == "net" || top == "org" || top == b.label
 }
 
 // inHost is the brand whose name a host carries without being its: as a label or a piece between hyphens, at the length where that is no
@@ -91,7 +98,7 @@ func (st *state) inHost(host string) (found *brand, how string) {
 	host = strings.TrimSuffix(host, "."+topLevel(host))
 	pieces := strings.FieldsFunc(unicodeHost(host), func(r rune) bool { return r == '.' || r == '-' || r == '_' })
 	for _, b := range st.brands.all {
-		label := b.label()
+		label := b.label
 		if b.common || len(label) < 4 {
 			continue
 		}
@@ -113,15 +120,17 @@ func (st *state) lookalikeOf(host string) (of, how string) {
 	if own != "" {
 		return own, "looks like"
 	}
-	label := mainLabel(host)
-	if len(label) < 4 {
+	org := organisation(host)
+	seen, _, _ := strings.Cut(organisation(unicodeHost(host)), ".")
+	if len(seen) < 4 {
 		return "", ""
 	}
+	shape := st.lists.skeleton(seen)
 	for _, b := range st.brands.all {
-		if b.common || b.owns(host) {
+		if b.common || seen == b.label {
 			continue
 		}
-		if how := st.lists.likeness(host, b.label()); how != "" {
+		if how := likeness(shape, b.shape, len(b.label)); how != "" && !b.ownsBelow(host, org) {
 			return b.name, how
 		}
 	}
@@ -130,14 +139,16 @@ func (st *state) lookalikeOf(host string) (of, how string) {
 
 // internalLike is the own domain that a foreign host imitates, "" where none.
 func (st *state) internalLike(host string) string {
+	org := organisation(host)
 	for _, d := range st.internal {
-		if host == d || strings.HasSuffix(host, "."+d) || organisation(host) == organisation(d) {
+		if below(host, d) || org == organisation(d) {
 			return ""
 		}
 	}
+	seen, _, _ := strings.Cut(organisation(unicodeHost(host)), ".")
 	for _, d := range st.internal {
 		label := mainLabel(d)
-		if st.lists.likeness(host, label) != "" || len(label) >= 4 && mainLabel(host) == label {
+		if len(label) >= 4 && (seen == label || likeness(st.lists.skeleton(seen), st.lists.skeleton(label), len(label)) != "") {
 			return d
 		}
 	}
@@ -146,7 +157,13 @@ func (st *state) internalLike(host string) string {
 
 // isInternal reports whether the domain is one's own.
 func (st *state) isInternal(domain string) bool {
-	return slices.ContainsFunc(st.internal, func(d string) bool { return domain == d || strings.HasSuffix(domain, "."+d) })
+	return slices.ContainsFunc(st.internal, func(d string) bool { return below(domain, d) })
+}
+
+// below reports whether a host is the domain or lies below it.
+func below(host, domain string) bool {
+	rest, found := strings.CutSuffix(host, domain)
+	return found && (rest == "" || rest[len(rest)-1] == '.')
 }
 
 // named is the brand that a shown text names, whatever letters it is written in.

@@ -123,3 +123,18 @@ func BenchmarkScan(b *testing.B) {
 		st.reasonsIn(b, deceit())
 	}
 }
+
+// BenchmarkScanLarge is a mail at the bounds of what is looked at.
+func BenchmarkScanLarge(b *testing.B) {
+	st := testState(b)
+	m := deceit()
+	text := ""
+	for len(text) < maxText {
+		text += "Wir sehen uns am Donnerstag um zehn in der Werkstatt, bringt 20 Plakate und 1.500 Blätter mit. "
+	}
+	m.Parts[0].Body = body(text)
+	m.Parts = append(m.Parts, scanner.Part{ID: 7, Kind: "html", Declared: "text/html", Body: body("<div><p style='color:red'>" + text + "</p></div>")})
+	for b.Loop() {
+		st.reasonsIn(b, m)
+	}
+}

@@ -57,16 +57,13 @@ func oneEdit(a, b string) bool {
 // shortestEdited is the length from which on one other letter is taken for a look-alike; shorter names are near too many words.
 const shortestEdited = 6
 
-// likeness says how a host's registered name looks like the label of another without being it: "" where it does not.
-func (l *lists) likeness(host, label string) string {
-	own := mainLabel(unicodeHost(host))
-	if own == label || len(label) < 4 {
-		return ""
-	}
-	switch skeleton := l.skeleton(own); {
-	case skeleton == l.skeleton(label):
+// likeness says how a name of one skeleton looks like another of the length given, which it is not: "" where it does not.
+func likeness(shape, other string, length int) string {
+	switch {
+	case length < 4:
+	case shape == other:
 		return "looks the same as"
-	case len(label) >= shortestEdited && oneEdit(skeleton, l.skeleton(label)):
+	case length >= shortestEdited && oneEdit(shape, other):
 		return "is one letter from"
 	}
 	return ""

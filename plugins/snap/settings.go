@@ -96,7 +96,7 @@ func newState() (*state, error) {
 	if st.lists, err = readLists(); err != nil {
 		return nil, err
 	}
-	if st.brands, err = readBrands(brandsFile); err != nil {
+	if st.brands, err = readBrands(brandsFile, st.lists); err != nil {
 		return nil, fmt.Errorf("read brands: %w", err)
 	}
 	return st, nil

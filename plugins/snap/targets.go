@@ -140,13 +140,9 @@ func (st *state) imageReasons(m *mail, p *page, r *reasons) {
 		case t.address():
 			r.add("image-address", "its pictures come from the number %s instead of a name", t.host)
 		}
-		if b, _ := st.inHost(t.host); (b != nil && b.owns(t.host) || st.ownedBrand(t.host) != nil) && author.domain != "" {
-			if b == nil {
-				b = st.ownedBrand(t.host)
-			}
-			if !b.owns(author.domain) && !st.lists.is(commonHost, t.host) && !st.lists.is(freeSite, t.host) && !st.lists.is(pictures, t.host) {
-				r.add("image-of-brand", "it shows pictures of %s, for which %s does not write", b.name, quote(author.domain))
-			}
+		if b := st.ownedBrand(t.host); b != nil && author.domain != "" && !b.owns(author.domain) &&
+			!st.lists.is(commonHost, t.host) && !st.lists.is(freeSite, t.host) && !st.lists.is(pictures, t.host) {
+			r.add("image-of-brand", "it shows pictures of %s, for which %s does not write", b.name, quote(author.domain))
 		}
 	}
 	linked := 0
@@ -166,8 +162,9 @@ func (st *state) imageReasons(m *mail, p *page, r *reasons) {
 
 // ownedBrand is the brand that a host belongs to.
 func (st *state) ownedBrand(host string) *brand {
+	org := organisation(host)
 	for _, b := range st.brands.all {
-		if !b.common && b.owns(host) {
+		if !b.common && b.ownsBelow(host, org) {
 			return b
 		}
 	}

@@ -102,37 +102,16 @@ var (
 	phone = regexp.MustCompile(`(\+?1[ .-]?)?\(?\b[2-9][0-9]{2}\)?[ .-]{1,3}[0-9]{3}[ .-]{1,2}[0-9]{4}\b`)
 )
 
-// sum is the form of an amount of money, its currency before or behind.
-var sum = regexp.MustCompile(`(?i)(?:[$€£]|\b(?:usd|eur|euros?|gbp|dollars|r\$))\s{0,2}([0-9][0-9., ]{3,18})|([0-9][0-9.,]{3,18})\s{0,2}(?:[$€£]|(?:usd|eur|euros?|gbp|dollars|btc)\b)`)
-
-// largeSum is an amount of ten thousand or more in a text; "" where none. What stands behind the last mark is cents where it is two digits.
-func largeSum(text string) string {
-	for _, found := range sum.FindAllStringSubmatch(text, 20) {
-		digits := strings.TrimRight(found[1]+found[2], "., ")
-		if at := strings.LastIndexAny(digits, ".,"); at >= 0 && len(digits)-at == 3 {
-			digits = digits[:at]
-		}
-		if len(strings.Map(onlyDigits, digits)) >= 5 {
-			return found[0]
-		}
-	}
-	return ""
-}
-
-func onlyDigits(r rune) rune {
-	if r < '0' || r > '9' {
-		return -1
-	}
-	return r
-}
-
 // callReasons: a number to call or an address to pay to, together with the words that make it a trap.
 func (st *state) callReasons(m *mail, found map[string][]string, r *reasons) {
-	if at := coin.FindString(m.text); at != "" && (len(found["threat"]) > 0 || len(found["crypto"]) > 0) {
-		r.add("pay-coin", "it wants money sent to %s", quote(at))
+	if len(found["threat"]) > 0 || len(found["crypto"]) > 0 {
+		if at := coin.FindString(m.text); at != "" {
+			r.add("pay-coin", "it wants money sent to %s", quote(at))
+		}
 	}
-	if number := phone.FindString(m.text); number != "" && len(found["money"])+len(found["account"])+len(found["parcel"]) >= 2 &&
-		st.lists.is(freeMail, m.author().domain) {
-		r.add("call-number", "an invoice or warning from a mailbox that anybody can have, with a number to call: %s", quote(number))
+	if len(found["money"])+len(found["account"])+len(found["parcel"]) >= 2 && st.lists.is(freeMail, m.author().domain) {
+		if number := phone.FindString(m.text); number != "" {
+			r.add("call-number", "an invoice or warning from a mailbox that anybody can have, with a number to call: %s", quote(number))
+		}
 	}
 }
