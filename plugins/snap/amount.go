@@ -15,8 +15,11 @@ func largeSum(text string) string {
 		end := numberEnd(text, i)
 		if large(text[i:end]) {
 			before, behind := text[max(0, i-8):i], text[end:min(len(text), end+8)]
-			if currency(lastWord(before)) || currency(firstWord(behind)) {
-				return strings.ToValidUTF8(text[max(0, i-4):min(len(text), end+4)], "")
+			switch ahead, after := lastWord(before), firstWord(behind); {
+			case currency(ahead):
+				return ahead + " " + text[i:end]
+			case currency(after):
+				return text[i:end] + " " + after
 			}
 		}
 		i = end
@@ -26,15 +29,17 @@ func largeSum(text string) string {
 
 func digit(c byte) bool { return c >= '0' && c <= '9' }
 
-// numberEnd is where a number ends that begins at from: digits, with single marks or blanks between them.
+// numberEnd is where a number ends that begins at from: digits with single marks between them, or a blank before three of them.
 func numberEnd(text string, from int) int {
 	end := from
 	for end < len(text) {
 		switch {
 		case digit(text[end]):
 			end++
-		case strings.IndexByte("., '", text[end]) >= 0 && end+1 < len(text) && digit(text[end+1]):
+		case strings.IndexByte(".,'", text[end]) >= 0 && end+1 < len(text) && digit(text[end+1]):
 			end += 2
+		case text[end] == ' ' && end+3 < len(text) && digit(text[end+1]) && digit(text[end+2]) && digit(text[end+3]):
+			end += 4
 		default:
 			return end
 		}

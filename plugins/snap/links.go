@@ -63,10 +63,11 @@ func (st *state) linkReasons(m *mail, r *reasons) {
 	}
 }
 
-// labelReasons compares one link's text with its target.
+// labelReasons compares one link's text with its target. A sender who counts clicks has links lead to himself: that is held against him only
+// where the link shows a brand.
 func (st *state) labelReasons(a *aim, own bool, r *reasons) {
 	if shown := hostIn(a.text); shown != "" && !strings.Contains(a.text, "@") && looksLikeLink(a.text) &&
-		organisation(shown) != organisation(a.host) && mainLabel(shown) != mainLabel(a.host) {
+		organisation(shown) != organisation(a.host) && mainLabel(shown) != mainLabel(a.host) && (!own || st.ownedBrand(shown) != nil) {
 		r.add("link-text", "a link shows %s and leads to %s", quote(shown), quote(a.host))
 	}
 	if own {

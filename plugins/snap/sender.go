@@ -94,7 +94,7 @@ func (st *state) senderDomain(a *address, r *reasons) {
 	if st.lists.is(cheapTop, topLevel(a.domain)) {
 		r.add("from-cheap-top", "the sender's domain %s lies below .%s, where names are given away", quote(a.domain), topLevel(a.domain))
 	}
-	if random(mainLabel(a.domain)) || random(a.local) && !strings.ContainsAny(a.local, "+=#") && len(a.local) < 40 {
+	if random(mainLabel(a.domain)) || random(a.local) && !strings.ContainsAny(a.local, "+=#_-") {
 		r.add("from-random", "the sender's address %s is no name but random letters", quote(a.addr()))
 	}
 	if n := strings.Count(strings.TrimSuffix(a.domain, organisation(a.domain)), "."); n >= 3 {

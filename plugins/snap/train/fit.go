@@ -71,7 +71,8 @@ func fit(w *weights, ham, bad []mail) {
 }
 
 // setThresholds sets the two thresholds by the ham of the half that the weights were fitted on, with room: what was seen once in it will be
-// seen a little more often outside of it. Aggressive: 0.4 % of ham above; conservative: none, and a point more.
+// seen a little more often outside of it. Aggressive: 0.4 % of ham
+// and a tenth of a point more; conservative: none, and one and a half more.
 func setThresholds(w *weights, ham []mail) {
 	scores := make([]float64, 0, len(ham))
 	for i := range ham {
@@ -80,6 +81,6 @@ func setThresholds(w *weights, ham []mail) {
 	slices.Sort(scores)
 	slices.Reverse(scores)
 	up := func(v float64) float64 { return math.Ceil(v*10) / 10 }
-	w.aggressive = up(scores[len(scores)*4/1000] + 0.01)
-	w.conservative = up(scores[0] + 1)
+	w.aggressive = up(scores[len(scores)*4/1000] + 0.1)
+	w.conservative = up(scores[0] + 1.5)
 }
