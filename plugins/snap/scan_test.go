@@ -43,13 +43,27 @@ func mild() *scanner.Message {
 	return m
 }
 
-func TestScoreDecidesCertaintyByMode(t *testing.T) {
+// between are thresholds that lie around the scores of the mild mail, whatever the weights are.
+func between(t *testing.T) string {
+	t.Helper()
 	st := testState(t)
-	if high, low := st.score(st.reasonsIn(t, deceit())), st.score(st.reasonsIn(t, mild())); high < st.weights.conservative ||
-		low < st.weights.aggressive || low >= st.weights.conservative {
-		t.Fatalf("scores %.2f and %.2f do not lie as the test needs them, around %.2f and %.2f",
-			high, low, st.weights.aggressive, st.weights.conservative)
+	high, low := st.score(st.reasonsIn(t, deceit())), st.score(st.reasonsIn(t, mild()))
+	if low <= 0 || high <= low {
+		t.Fatalf("the mails score %.2f and %.2f", high, low)
 	}
+	return fmt.Sprintf(`,"conservative_score":%.2f,"aggressive_score":%.2f`, (high+low)/2, low/2)
+}
+
+func TestShippedThresholdsServeByDefault(t *testing.T) {
+	s, _ := configured(t, `{}`, `{"mode":"auto"}`)
+	st := s.current.Load()
+	if q := st.queries[1]; q.conservative != st.weights.conservative || q.aggressive != st.weights.aggressive || q.aggressive <= 0 {
+		t.Errorf("query %+v", q)
+	}
+}
+
+func TestScoreDecidesCertaintyByMode(t *testing.T) {
+	thresholds := between(t)
 	tests := []struct {
 		block string
 		mail  func() *scanner.Message
@@ -71,7 +85,11 @@ func TestScoreDecidesCertaintyByMode(t *testing.T) {
 		{`{"mode":"auto","approved_senders":["anna@example.com"]}`, deceit, scanner.Sure}, // the envelope's sender
 	}
 	for _, test := range tests {
-		s, done := configured(t, `{}`, test.block)
+		block := test.block
+		if !strings.Contains(block, "_score") {
+			block = strings.TrimSuffix(block, "}") + thresholds + "}"
+		}
+		s, done := configured(t, `{}`, block)
 		if len(done.Problems) > 0 {
 			t.Fatal(done.Problems)
 		}
@@ -101,7 +119,7 @@ func TestAllAuthorsHaveToBeApproved(t *testing.T) {
 }
 
 func TestEachQueryIsAnsweredByItsOwnBlock(t *testing.T) {
-	s, _ := configured(t, `{}`, `{"mode":"conservative"}`, `{"mode":"aggressive"}`, `{"mode":"auto","approved_senders":["*"]}`)
+	s, _ := configured(t, `{}`, `{"mode":"conservative"`+between(t)+`}`, `{"mode":"aggressive"`+between(t)+`}`, `{"mode":"auto","approved_senders":["*"]}`)
 	m := mild()
 	m.Queries = []int{1, 2, 3}
 	report, err := s.Scan(context.Background(), m)
