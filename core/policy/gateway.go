@@ -91,7 +91,7 @@ func (l *loader) listener(block *hcl.Block) Listener {
 			"max_connections_per_client", "max_bad_commands", "max_refused_recipients", "command_timeout", "data_timeout",
 			"idle_timeout", "auth_checks",
 		},
-		blocks: []hcl.BlockHeaderSchema{{Type: "tls"}},
+		blocks: []hcl.BlockHeaderSchema{{Type: "tls"}, {Type: "upstream"}},
 	})
 	out := Listener{
 		Name:                    block.Labels[1],
@@ -121,6 +121,13 @@ func (l *loader) listener(block *hcl.Block) Listener {
 	if tls := r.single("tls"); tls != nil {
 		t := l.read(tls, shape{required: []string{"cert_file", "key_file"}})
 		out.TLS = &TLSFiles{CertFile: t.filled("cert_file", ""), KeyFile: t.filled("key_file", "")}
+	}
+	if upstream := r.single("upstream"); upstream != nil {
+		u := l.read(upstream, shape{required: []string{"networks", "authserv_id"}})
+		out.Upstream = &Upstream{Networks: some(u, "networks", parseNetwork), AuthservID: u.filled("authserv_id", "")}
+		if !out.AuthChecks {
+			l.warn(upstream.DefRange, "Results are not taken over", "auth_checks = false leaves the upstream's results unread too.")
+		}
 	}
 	return out
 }
