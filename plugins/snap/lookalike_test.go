@@ -41,7 +41,7 @@ func TestBrandsOwnTheirHosts(t *testing.T) {
 		brand, host string
 		want        bool
 	}{
-		{"paypal", "paypal.com", true}, {"paypal", "mail.paypal.co.uk", true}, {"paypal", "paypal.shop", false},
+		{"paypal", "paypal.com", true}, {"paypal", "mail.paypal.co.uk", true}, {"paypal", "paypal.shop", false}, {"paypal", "paypal.ru", false}, {"paypal", "paypal.org", true}, {"paypal", "paypal.at", true},
 		{"paypal", "paypal.com.example.net", false}, {"paypal", "paypal-service.com", false}, {"microsoft", "accountprotection.microsoft.com", true},
 		{"bank of america", "bankofamerica.com", true}, {"bank of america", "bank-of-america.net", true}, {"bank of america", "bank-of-america.xyz", false},
 		{"deutsche post", "dhl.de", true},

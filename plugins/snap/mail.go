@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -26,6 +27,7 @@ type mail struct {
 	returnPath string // of the header or the envelope
 	subject    string
 	hops       []hop           // the last one first, as in the header
+	last       *hop            // from the client that is connected; nil where nobody is
 	charsets   map[string]bool // of header and parts
 	list       bool            // it says that it is of a mailing list
 
@@ -66,6 +68,10 @@ func readHead(m *scanner.Message) *mail {
 		case "list-id", "list-post", "x-mailing-list":
 			out.list = true
 		}
+	}
+	if client, err := netip.ParseAddr(m.Envelope.Client); err == nil {
+		// The gateway's own hop, which is not in the header yet. It takes no part in times and zones.
+		out.last = &hop{helo: hostOnly(m.Envelope.Helo), client: client.Unmap()}
 	}
 	return out
 }

@@ -67,7 +67,7 @@ func TestDates(t *testing.T) {
 		{"Thu, 12 Mar 2026 10:00:00 +2500", ""},
 		{"Thu, 12 Mar 2026 10:00:00 +0160", ""},
 		{"Thu, 32 Mar 2026 10:00:00 +0100", ""},
-		{"Thu, 12 Mar 2026 10:00:00 XYZ", ""},
+		{"Thu, 12 Mar 2026 10:00:00 XYZ", ""}, {"Thu, 12 Mar 2026 10:00:00 01000", ""}, {"Thu, 12 Mar 2026 10:00:00 +100", ""},
 		{"yesterday", ""},
 		{"", ""},
 	}
@@ -105,7 +105,7 @@ func TestHops(t *testing.T) {
 func TestTextIsDecoded(t *testing.T) {
 	tests := []struct{ charset, text, want string }{
 		{"", "gr\xfc\xdf", "grüß"}, {"utf-8", "grüß", "grüß"}, {"koi8-r", "\xd0\xd2\xc9\xd7\xc5\xd4", "привет"}, {"iso-2022-jp", "\x1b$B$\"\x1b(B", "あ"},
-		{"gb2312", "\xc4\xe3", "你"}, {"no-such", "a\xfc", "aü"}, {"windows-1252", "\x80", "€"},
+		{"gb2312", "\xc4\xe3", "你"}, {"no-such", "a\xfc", "aü"}, {"windows-1252", "\x80", "€"}, {"ibm850", "\x81", "ü"},
 	}
 	for _, test := range tests {
 		if got := decodeText(test.charset, test.text); got != test.want {

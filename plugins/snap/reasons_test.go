@@ -37,7 +37,7 @@ func plain() *scanner.Message {
 			{Name: "Date", Value: "Thu, 12 Mar 2026 10:00:00 +0100"},
 			{Name: "Message-ID", Value: "<5@mail.example.com>"},
 		},
-		Envelope: scanner.Envelope{From: "anna@example.com", To: []string{"tom@example.org"}, Client: "192.0.2.7"},
+		Envelope: scanner.Envelope{From: "anna@example.com", To: []string{"tom@example.org"}, Client: "192.0.2.7", Helo: "mail.example.com"},
 		Parts:    []scanner.Part{{ID: 0, Parent: -1, Path: "1", Kind: "text", Declared: "text/plain", Body: body("Hallo Tom, wir sehen uns um zehn. Anna")}},
 	}
 }
@@ -80,6 +80,8 @@ func alter(m *scanner.Message, change string) {
 		}
 	case "charset":
 		m.Parts[0].Charset = value
+	case "client":
+		m.Envelope.Client, m.Envelope.Helo = words[0], words[1]
 	case "auth":
 		m.Auth = scanner.Auth{SPF: words[0], DKIM: words[1], DMARC: words[2]}
 	default:

@@ -15,14 +15,12 @@ const manyZones = 10 * time.Hour
 
 // routeReasons is what speaks against the way that the mail says it came.
 func routeReasons(m *mail, r *reasons) {
-	if len(m.hops) == 0 {
-		return
+	if m.last != nil {
+		heloReasons(m.last, r)
 	}
 	for i := range m.hops {
 		h := &m.hops[i]
-		if h.helo != "" && h.helo != "unknown" && !h.private() && h.client.IsValid() && !registrable(h.helo) && !isAddress(h.helo) {
-			r.add("helo-odd", "a server on the way called itself %s, which is no host name", quote(h.helo))
-		}
+		heloReasons(h, r)
 		if i+1 < len(m.hops) {
 			hopReasons(h, &m.hops[i+1], r)
 		}
@@ -30,6 +28,14 @@ func routeReasons(m *mail, r *reasons) {
 	zones := zonesOf(m.hops)
 	if len(zones) >= 2 && time.Duration(zones[len(zones)-1]-zones[0])*time.Second >= manyZones {
 		r.add("many-zones", "the mail went through zones %s", zoneList(zones))
+	}
+}
+
+// heloReasons looks at how a client called itself: by a host name or its address (RFC 5321 section 4.1.4). "unknown" is what receivers
+// write where they found no name.
+func heloReasons(h *hop, r *reasons) {
+	if h.helo != "" && h.helo != "unknown" && h.client.IsValid() && !h.private() && !registrable(h.helo) && !isAddress(h.helo) {
+		r.add("helo-odd", "a server on the way called itself %s, which is no host name", quote(h.helo))
 	}
 }
 
