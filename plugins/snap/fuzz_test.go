@@ -111,7 +111,7 @@ func FuzzScan(f *testing.F) {
 				t.Errorf("%q has no weight", r.id)
 			}
 		}
-		if evidence := st.evidence(st.score(found), found); len(evidence) > 4096 {
+		if evidence := st.evidence(&query{}, st.score(found), found); len(evidence) > 4096 {
 			t.Errorf("evidence of %d bytes", len(evidence))
 		}
 	})

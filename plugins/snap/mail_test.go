@@ -123,7 +123,7 @@ func TestWholeMails(t *testing.T) {
 			got = f.Certainty
 		}
 		if got != test.want {
-			t.Errorf("%s: certainty %v, want %v: %s", test.file, got, test.want, st.evidence(st.score(found), found))
+			t.Errorf("%s: certainty %v, want %v: %s", test.file, got, test.want, st.evidence(&query{}, st.score(found), found))
 		}
 		for _, id := range strings.Fields(test.reasons) {
 			if !slices.Contains(names(found), id) {

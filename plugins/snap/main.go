@@ -35,7 +35,7 @@ func plugin() serve.Plugin {
 func configSchema() schema.Body {
 	return schema.Body{
 		Attributes: []schema.Attribute{
-			{Name: "internal_domains", Summary: "own domains, *. for those below: look-alikes of them are looked for", Type: schema.Strings},
+			{Name: "internal_domains", Summary: "all own domains, with what is below them: others that look like them are held against a mail", Type: schema.Strings},
 			{Name: "protected_names", Summary: "names of people that only write from an internal domain", Type: schema.Strings},
 		},
 		Blocks: []schema.Block{{

@@ -134,7 +134,7 @@ func TestEachQueryIsAnsweredByItsOwnBlock(t *testing.T) {
 func TestEvidenceNamesTheHeaviestReasonFirst(t *testing.T) {
 	st := testState(t)
 	found := st.reasonsIn(t, deceit())
-	text := st.evidence(st.score(found), found)
+	text := st.evidence(&query{}, st.score(found), found)
 	last := 1000.0
 	for _, piece := range strings.Split(text, "; ")[1:] {
 		var id string
@@ -155,7 +155,7 @@ func TestEvidenceKeepsWithinTheContract(t *testing.T) {
 	for _, id := range reasonNames() {
 		all = append(all, reason{id, strings.Repeat("ü", 500)})
 	}
-	text := st.evidence(1, all)
+	text := st.evidence(&query{}, 1, all)
 	if len(text) > 4096 {
 		t.Errorf("%d bytes", len(text))
 	}

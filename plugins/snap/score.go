@@ -60,7 +60,7 @@ func (st *state) scan(m *scanner.Message) (*scanner.Report, error) {
 		}
 		report.Findings = append(report.Findings, scanner.Finding{
 			Query: number, Kind: "social", Certainty: certainty, Name: findingName, Part: -1,
-			Evidence: st.evidence(score, found),
+			Evidence: st.evidence(&q, score, found),
 		})
 	}
 	return report, nil
@@ -93,7 +93,7 @@ func (st *state) score(found []reason) float64 {
 }
 
 // evidence lists the reasons, the heaviest first. All of them are named; words are cut where there are too many.
-func (st *state) evidence(score float64, found []reason) string {
+func (st *state) evidence(q *query, score float64, found []reason) string {
 	sorted := slices.Clone(found)
 	slices.SortStableFunc(sorted, func(a, b reason) int { return cmp.Compare(st.weights.of[b.id], st.weights.of[a.id]) })
 	each := maxEvidence
@@ -101,7 +101,7 @@ func (st *state) evidence(score float64, found []reason) string {
 		each = (maxEvidence-100)/len(sorted) - 40
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "score %.2f (sure from %.2f, possible from %.2f)", score, st.weights.conservative, st.weights.aggressive)
+	fmt.Fprintf(&text, "score %.2f (sure from %.2f, possible from %.2f)", score, q.conservative, q.aggressive)
 	for _, r := range sorted {
 		fmt.Fprintf(&text, "; %s [%s %.2f]", cut(r.words, each), r.id, st.weights.of[r.id])
 	}
