@@ -12,8 +12,8 @@ func disguiseReasons(m *mail, r *reasons) {
 	if hasInvisible(subject) {
 		r.add("subject-invisible", "the subject has characters that cannot be seen: %s", quote(subject))
 	}
-	for _, w := range words(strings.ToLower(subject)) {
-		if mixed(w) {
+	for _, w := range words(subject) {
+		if mixed(strings.ToLower(w)) || standIns(w) {
 			r.add("subject-mixed", "a word of the subject mixes letters that look alike: %s", quote(w))
 		}
 	}
@@ -67,6 +67,9 @@ func bodyDisguise(text string, r *reasons) {
 	if mixedWords >= 2 {
 		r.add("text-mixed", "%d words mix letters that look alike, as %s", mixedWords, quote(example))
 	}
+	if n, of := loneLetters(text); n >= 6 && n*10 >= of {
+		r.add("text-broken-words", "its words are cut by blanks: %d of %d are a single consonant", n, of)
+	}
 	if n := styled(text); n >= 10 {
 		r.add("text-styled", "%d letters of the text only look like Latin ones", n)
 	}
@@ -106,6 +109,38 @@ func answer(subject string) bool {
 		return found
 	}
 	return false
+}
+
+// standIns reports whether letters of a word in capitals have others stand for them: an l for an I, a 0 for an O ("VlAGRA", "CL0UD").
+func standIns(word string) bool {
+	capitals, others := 0, 0
+	for i := range len(word) {
+		switch c := word[i]; {
+		case c >= 'A' && c <= 'Z':
+			capitals++
+		case (c == 'l' || c == '0') && i > 0 && i+1 < len(word) && capital(word[i-1]) && capital(word[i+1]):
+			others++
+		default:
+			return false
+		}
+	}
+	return others > 0 && capitals >= 4
+}
+
+func capital(c byte) bool { return c >= 'A' && c <= 'Z' }
+
+// loneLetters counts the words of a text, and those that are one consonant, which no language of Latin script writes by itself.
+func loneLetters(text string) (n, of int) {
+	for _, w := range strings.Fields(text) {
+		w = strings.Trim(w, ".,;:!?()\"'")
+		if len(w) == 1 && isLetter(rune(w[0])) && !strings.Contains("aeiouyAEIOUY", w) {
+			n++
+		}
+		if w != "" {
+			of++
+		}
+	}
+	return n, of
 }
 
 func asciiOnly(s string) bool {

@@ -56,8 +56,11 @@ func (st *state) senderName(m *mail, a *address, r *reasons) {
 	if !st.isInternal(a.domain) && slices.Contains(st.names, strings.Join(folded, " ")) {
 		r.add("name-protected", "the sender has the protected name %s and writes from %s", quote(name), quote(a.domain))
 	}
-	if slices.ContainsFunc(words(strings.ToLower(name)), mixed) || styled(name) > 2 || hasInvisible(name) {
+	if slices.ContainsFunc(words(strings.ToLower(name)), mixed) || slices.ContainsFunc(words(name), standIns) || styled(name) > 2 || hasInvisible(name) {
 		r.add("name-disguised", "the sender's name %s is written in letters that only look like it", quote(name))
+	}
+	if at := decorated(name); at != "" || strings.HasSuffix(name, "!") || strings.Contains(name, "..") || strings.HasSuffix(name, ",") {
+		r.add("name-decorated", "the sender's name is dressed with marks: %s", quote(name))
 	}
 	if pictographs(name) > 0 {
 		r.add("name-pictures", "the sender's name %s has pictures in it", quote(name))

@@ -74,7 +74,7 @@ func (st *state) oneTarget(m *mail, t *target, r *reasons) {
 	if own {
 		return
 	}
-	st.pathOfTarget(t, r)
+	pathOfTarget(t, r)
 }
 
 // hostReasons looks at whose host a link leads to.
@@ -103,7 +103,7 @@ func (st *state) hostReasons(m *mail, t *target, own bool, r *reasons) {
 }
 
 // pathOfTarget looks at what a link asks for.
-func (st *state) pathOfTarget(t *target, r *reasons) {
+func pathOfTarget(t *target, r *reasons) {
 	if inner := t.inner(); inner != "" && organisation(inner) != organisation(t.host) {
 		r.add("link-redirect", "a link leads to %s by way of %s", quote(inner), quote(t.host))
 	}
@@ -116,12 +116,33 @@ func (st *state) pathOfTarget(t *target, r *reasons) {
 			break
 		}
 	}
+	if n := encodedPlain(t.raw); n >= 2 {
+		r.add("link-encoded", "%d plain letters of a link to %s are written as numbers", n, quote(t.host))
+	}
+	if last := path.Base(t.url.Path); len(last) >= 16 && random(last) && strings.Count(t.url.Path, "/") == 1 && t.url.RawQuery == "" {
+		r.add("link-coded", "a link to %s asks for %s, which is nothing but a mark", quote(t.host), quote(last))
+	}
 	if strings.Contains(lower, "wp-content") || strings.Contains(lower, "wp-includes") || strings.Contains(lower, "wp-admin") {
 		r.add("link-broken-in", "a link leads into the inside of a site of %s, where pages are put by who broke in", quote(t.host))
 	}
 	if strings.Contains(t.url.Fragment, "@") || strings.Contains(t.url.RawQuery, "%40") || strings.Contains(t.url.RawQuery, "@") {
 		r.add("link-carries-address", "a link to %s carries the reader's address along", quote(t.host))
 	}
+}
+
+// encodedPlain counts letters and digits of ASCII that a link has as percent and number, which nobody needs (RFC 3986 section 2.3).
+func encodedPlain(link string) int {
+	n := 0
+	for i := 0; i+2 < len(link); i++ {
+		if link[i] != '%' {
+			continue
+		}
+		high, low := hexDigit(link[i+1]), hexDigit(link[i+2])
+		if c := rune(high<<4 | low); high >= 0 && low >= 0 && (isLetter(c) || c >= '0' && c <= '9') {
+			n++
+		}
+	}
+	return n
 }
 
 // imageReasons looks at where the pictures of a page lie and what they stand for.
