@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/postern-mail/postern/sdk/scanner"
@@ -221,5 +222,29 @@ func TestApprovedPatterns(t *testing.T) {
 		if got := wildcard(test.pattern, test.text); got != test.want {
 			t.Errorf("%q on %q: %v", test.pattern, test.text, got)
 		}
+	}
+}
+
+func TestScansRunBesideEachOther(t *testing.T) {
+	s, _ := configured(t, `{}`, `{"mode":"aggressive"}`)
+	want, err := s.Scan(context.Background(), deceit())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	for range 8 {
+		running.Go(func() {
+			got, err := s.Scan(context.Background(), deceit())
+			if err != nil || len(got.Findings) != 1 || got.Findings[0] != want.Findings[0] {
+				t.Errorf("%v, %v", got, err)
+			}
+		})
+	}
+	running.Wait()
+}
+
+func TestAnUnconfiguredScannerFails(t *testing.T) {
+	if _, err := (&snap{}).Scan(context.Background(), plain()); err == nil {
+		t.Error("it answers")
 	}
 }
