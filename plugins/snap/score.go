@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -84,12 +85,13 @@ func (st *state) reasonsOf(m *mail) []reason {
 	return r.seen
 }
 
+// score is the sum of the reasons' weights, to the two places that weights and thresholds have: a mail that reaches one exactly reaches it.
 func (st *state) score(found []reason) float64 {
 	sum := 0.0
 	for i := range found {
 		sum += st.weights.of[found[i].id]
 	}
-	return sum
+	return math.Round(sum*100) / 100
 }
 
 // evidence lists the reasons, the heaviest first. All of them are named; words are cut where there are too many.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -61,6 +62,7 @@ func (w *weights) write(file string) error {
 	return nil
 }
 
+// score is that of the plugin.
 func (w *weights) score(m *mail) float64 {
 	sum := 0.0
 	for _, name := range m.reasons {
@@ -68,5 +70,5 @@ func (w *weights) score(m *mail) float64 {
 			sum += w.reasons[i].weight
 		}
 	}
-	return sum
+	return math.Round(sum*100) / 100
 }
