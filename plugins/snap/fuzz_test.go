@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -134,6 +136,25 @@ func BenchmarkScanLarge(b *testing.B) {
 	}
 	m.Parts[0].Body = body(text)
 	m.Parts = append(m.Parts, scanner.Part{ID: 7, Kind: "html", Declared: "text/html", Body: body("<div><p style='color:red'>" + text + "</p></div>")})
+	for b.Loop() {
+		st.reasonsIn(b, m)
+	}
+}
+
+// BenchmarkScanHostile is mail that is made to take long: many foreign links, pictures, deep nesting, fields without end.
+func BenchmarkScanHostile(b *testing.B) {
+	st := testState(b)
+	m := deceit()
+	var page strings.Builder
+	for i := 0; page.Len() < maxBody; i++ {
+		fmt.Fprintf(&page, `<div style="color:#fff"><a href="https://paypa%d.x%d.shop/login%%75?q=http://b.com">verify %d.com</a><img src="http://h%d.net/x"></b>`, i, i, i, i)
+	}
+	for i := range maxPages {
+		m.Parts = append(m.Parts, scanner.Part{ID: 7 + i, Kind: "html", Declared: "text/html", Body: body(page.String())})
+	}
+	commas := strings.Repeat(",", 64<<10)
+	m.Header = append(m.Header, scanner.HeaderField{Name: "To", Value: commas}, scanner.HeaderField{Name: "Received", Value: commas + strings.Repeat("(", 1000)},
+		scanner.HeaderField{Name: "Cc", Value: strings.Repeat("=?utf-8?q?a?=,", 5000)})
 	for b.Loop() {
 		st.reasonsIn(b, m)
 	}

@@ -13,6 +13,7 @@ import (
 // Bounds of what is looked at of one mail.
 const (
 	maxHops  = 50
+	maxField = 16 << 10 // of one header field
 	maxText  = 64 << 10 // of the text that is searched for words
 	maxPages = 8        // parts that are read as text or HTML
 )
@@ -42,6 +43,7 @@ type mail struct {
 func readHead(m *scanner.Message) *mail {
 	out := &mail{source: m, charsets: map[string]bool{}, returnPath: m.Envelope.From}
 	for _, f := range m.Header {
+		f.Value = f.Value[:min(len(f.Value), maxField)]
 		switch strings.ToLower(f.Name) {
 		case "from":
 			list, broken := readAddresses(f.Value, out.charsets)
