@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,8 +130,17 @@ func (l *loader) listener(block *hcl.Block) Listener {
 		if !out.AuthChecks {
 			l.warn(upstream.DefRange, "Results are not taken over", "auth_checks = false leaves the upstream's results unread too.")
 		}
+		if overlap(out.Upstream.Networks, out.RelayNetworks) {
+			l.warn(u.place("networks"), "Results are not taken over",
+				"Mail from relay_networks is not checked: the upstream's results are left unread where both overlap.")
+		}
 	}
 	return out
+}
+
+// overlap reports whether any network of one list shares an address with one of the other.
+func overlap(a, b []netip.Prefix) bool {
+	return slices.ContainsFunc(a, func(one netip.Prefix) bool { return slices.ContainsFunc(b, one.Overlaps) })
 }
 
 func (l *loader) relays() {

@@ -27,3 +27,11 @@ listener "smtp" "b" {
     authserv_id = "mx"
   }
 }
+listener "smtp" "c" {
+  address        = ":27"
+  relay_networks = ["10.0.0.0/8"]
+  upstream {
+    networks    = ["192.0.2.1", "10.1.0.0/16"]
+    authserv_id = "mx"
+  }
+}
