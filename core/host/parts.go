@@ -109,7 +109,7 @@ func (s handler) Receive(ctx context.Context, arrival *gate.Arrival) message.Rep
 
 // listen opens every listener of the policy.
 func (h *Host) listen(p *policy.Policy) error {
-	checker := &mailauth.Checker{Hostname: p.Gateway.Hostname, Resolver: net.DefaultResolver, Log: h.log.Named("mailauth")}
+	resolver := mailauth.NewCache(net.DefaultResolver, h.options.Now)
 	for _, l := range p.Listeners {
 		o := intake.Options{
 			Hostname: p.Gateway.Hostname, Listener: l, Handler: handler{h}, Spool: h.spool, Now: h.options.Now, NewID: newID,
@@ -123,6 +123,10 @@ func (h *Host) listen(p *policy.Policy) error {
 			o.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 		}
 		if l.AuthChecks {
+			checker := &mailauth.Checker{Hostname: p.Gateway.Hostname, Resolver: resolver, Log: h.log.Named("mailauth")}
+			if l.Upstream != nil {
+				checker.Upstream = &mailauth.Upstream{Networks: l.Upstream.Networks, AuthservID: l.Upstream.AuthservID}
+			}
 			o.Authenticate = func(ctx context.Context, a *gate.Arrival) (message.Auth, string) {
 				return checker.Check(ctx, a.Session, a.Envelope, a.Data)
 			}

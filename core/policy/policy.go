@@ -67,6 +67,13 @@ type Listener struct {
 	DataTimeout             time.Duration // for the whole of one message's data
 	IdleTimeout             time.Duration // between two pieces of data
 	AuthChecks              bool          // SPF, DKIM and DMARC are checked at receipt
+	Upstream                *Upstream     // nil: mail comes from its senders
+}
+
+// Upstream is a filter in front, whose Authentication-Results are taken over.
+type Upstream struct {
+	Networks   []netip.Prefix // it connects from there
+	AuthservID string         // and signs its results with this name
 }
 
 // TLSFiles names a certificate chain and its key, both PEM.
