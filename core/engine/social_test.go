@@ -31,11 +31,11 @@ func TestSocialEngineeringActsByThreshold(t *testing.T) {
 		{"possible, submission off", message.Possible, off, nil, message.FateDecided, 0, ""},
 		{"sure, submission on", message.Sure, on, nil, message.FateWaiting, 0, ""},
 		{"possible, submission on", message.Possible, on, nil, message.FateWaiting, 0, ""},
-		{"sure, high risk", message.Sure, on, &high, message.FateDecided, 1, threatAnalyzed},
-		{"possible, high risk", message.Possible, on, &high, message.FateDecided, 1, threatAnalyzed},
+		{"sure, high risk", message.Sure, on, &high, message.FateDecided, 1, message.ThreatAnalyzed},
+		{"possible, high risk", message.Possible, on, &high, message.FateDecided, 1, message.ThreatAnalyzed},
 		{"sure, no risk", message.Sure, on, &none, message.FateDecided, 0, ""},
 		{"possible, no risk", message.Possible, on, &none, message.FateDecided, 0, ""},
-		{"possible, asynchronous", message.Possible, &async, nil, message.FateDecided, 1, threatProbable},
+		{"possible, asynchronous", message.Possible, &async, nil, message.FateDecided, 1, message.ThreatSubmitted},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
