@@ -34,6 +34,7 @@ func proofs() []proof {
 		{"commit-before-250", "what is kept is synced to disk before the client is told 250", false, true, commitBefore250},
 		{"throughput", "at 8 connections at least 0.7 of the throughput of a bare go-smtp relay", false, false, throughput},
 		{"memory", "memory stays bounded at 100 connections with mails of 25 MiB", false, false, memory},
+		{"analyzer-table", "every trigger, security level, verdict and mode has the fate, event, notification and next rule that the guide gives it", false, true, analyzerTable},
 		{"plugin-killed", "a plugin killed while it looks at a message leads to the exception, and the next message is served", false, true, pluginKilled},
 	}
 }
