@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,6 +41,7 @@ type bench struct {
 // fakeSandbox knows verdicts by SHA-256 and notes when it is asked.
 type fakeSandbox struct {
 	b         *bench
+	mu        sync.Mutex // samples are handed over side by side
 	verdicts  map[string]message.Verdict
 	submitted []string
 	asked     []time.Duration // since the start
@@ -62,6 +64,8 @@ func (f *fakeSandbox) Submit(_ context.Context, sample *analysis.Sample) (*analy
 	if _, err := io.Copy(io.Discard, sample.Content); err != nil {
 		return nil, err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.away[sample.Server] {
 		return &analysis.Receipt{Unreachable: true}, nil
 	}
@@ -270,7 +274,11 @@ func TestHeldClock(t *testing.T) {
 		if c := b.copy("M1"); c.State != store.CopyQuarantined || c.Area != "unanalysed" {
 			t.Errorf("%s: %s in %q at its end", test.settings, c.State, c.Area)
 		}
-		b.run(time.Hour - test.end)
+		if test.settings == "" {
+			b.run(time.Hour - test.end)
+		} else {
+			b.run(5 * time.Minute)
+		}
 		delay := b.policy.VirtualAnalyzer.QueryDelay
 		for i, at := range b.sandbox.asked {
 			if want := delay + time.Duration(i)*time.Minute; at != want {
