@@ -15,6 +15,7 @@ import (
 
 const (
 	runEvery   = time.Second
+	usageEvery = 15 * time.Second // it looks at every kept copy
 	runBatch   = 64
 	runAtOnce  = 8
 	claimFor   = 2 * time.Minute // another gateway may take a copy over after that
@@ -26,6 +27,8 @@ const (
 func (g *Gate) Run(ctx context.Context) {
 	tick := time.NewTicker(runEvery)
 	defer tick.Stop()
+	usage := time.NewTicker(usageEvery)
+	defer usage.Stop()
 	g.refreshUsage(ctx)
 	for {
 		for g.runBatch(ctx) == runBatch && ctx.Err() == nil {
@@ -33,8 +36,9 @@ func (g *Gate) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-usage.C:
 			g.refreshUsage(ctx)
+		case <-tick.C:
 		case <-g.kick:
 		}
 	}

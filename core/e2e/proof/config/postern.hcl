@@ -15,7 +15,6 @@ relay "sink" {
   hosts   = [env("SITE_HOP")]
   tls     = "none"
 }
-store "sqlite" { path = env("POSTERN_STATE") }
 
 plugin "unpack" { command = "postern-unpack" }
 plugin "atse" { command = "postern-atse" }

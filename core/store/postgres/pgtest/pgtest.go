@@ -16,10 +16,20 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
-	"testing"
 
 	"github.com/jackc/pgx/v5"
 )
+
+// Test is what a *testing.T has of what is needed here.
+type Test interface {
+	Helper()
+	Error(args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Skip(args ...any)
+	Cleanup(func())
+}
 
 // Server is a running server.
 type Server struct {
@@ -30,7 +40,7 @@ type Server struct {
 const owner = "postern"
 
 // Start makes a cluster and starts it.
-func Start(t *testing.T) *Server {
+func Start(t Test) *Server {
 	t.Helper()
 	bin := binaries(t)
 	dir, err := os.MkdirTemp("", "pg") // a socket's path is short
@@ -92,7 +102,7 @@ func readUntilReady(lines *bufio.Scanner) string {
 	return said.String() + "(it ended)"
 }
 
-func binaries(t *testing.T) string {
+func binaries(t Test) string {
 	t.Helper()
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if err != nil {
@@ -112,7 +122,7 @@ func binaries(t *testing.T) string {
 }
 
 // unprivileged is the user that the server runs as: PostgreSQL refuses root, so that is Debian's user postgres then.
-func unprivileged(t *testing.T, dir string) *syscall.SysProcAttr {
+func unprivileged(t Test, dir string) *syscall.SysProcAttr {
 	t.Helper()
 	as := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
 	if os.Getuid() != 0 {
@@ -132,7 +142,7 @@ func unprivileged(t *testing.T, dir string) *syscall.SysProcAttr {
 }
 
 // Database makes a new database and returns its URL.
-func (s *Server) Database(t *testing.T) string {
+func (s *Server) Database(t Test) string {
 	t.Helper()
 	name := fmt.Sprintf("test%d", s.databases.Add(1))
 	conn, err := pgx.Connect(context.Background(), s.url("postgres"))

@@ -1,0 +1,1 @@
+store "postgres" { url = env("PROOF_STORE") }
