@@ -45,6 +45,9 @@ type Part struct {
 	Kind     PartKind `json:"kind"`
 	// Reading says which reading of the message found the part: "strict", or the name of a lenient reading.
 	Reading string `json:"reading,omitempty"`
+	// Opened says where the password was found that opened an encrypted container around the part: "subject", "body", "file name",
+	// "configured", "default". It is empty where nothing was encrypted, and never the password itself.
+	Opened string `json:"opened,omitempty"`
 	Depth   int    `json:"depth"`
 	Size    int64  `json:"size"`
 	SHA1    string `json:"sha1,omitempty"`   // lower-case hexadecimal; "" for a multipart

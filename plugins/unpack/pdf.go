@@ -1,0 +1,287 @@
+package main
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/ascii85"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+)
+
+// Bounds of what is looked at in one PDF.
+const (
+	maxPDFStreams = 4000
+	maxPDFText    = 32 << 20 // of inflated streams that are searched for links and objects
+	pdfHead       = 1024     // a PDF may begin this late
+)
+
+func isPDF(f file) bool { return bytes.Contains(f.data[:min(len(f.data), pdfHead)], []byte("%PDF-")) }
+
+// pdfReader finds what a PDF holds without its tables, which hostile files break on purpose: every object is looked at.
+type pdfReader struct {
+	job   *job
+	file  file
+	links map[string]bool
+	uri   *regexp.Regexp
+	names map[string]string // of embedded files, by the object that holds them
+	left  int               // bytes that may be inflated still
+	found int
+}
+
+// pdf emits the files embedded in a PDF, and reports the links of its annotations and actions, those in compressed objects included.
+func (j *job) pdf(f file) error {
+	p := &pdfReader{
+		job: j, file: f, links: map[string]bool{}, left: maxPDFText, names: map[string]string{},
+		uri: regexp.MustCompile(`/(?:URI|F|UF|Base)\s*(?:\(((?:[^()\\]|\\.|\([^()]*\))*)\)|<([0-9A-Fa-f\s]+)>)`),
+	}
+	var broken error
+	streams := 0
+	for rest, at := f.data, 0; streams < maxPDFStreams; streams++ {
+		i := bytes.Index(rest[at:], []byte("stream"))
+		if i < 0 {
+			break
+		}
+		start := at + i + len("stream")
+		at = start
+		if i >= 3 && bytes.HasSuffix(rest[:start-len("stream")], []byte("end")) {
+			continue
+		}
+		dictionary := dictionaryBefore(rest[:start-len("stream")])
+		if dictionary == nil {
+			continue
+		}
+		body := rest[start:]
+		body = bytes.TrimPrefix(bytes.TrimPrefix(body, []byte("\r")), []byte("\n"))
+		end := bytes.Index(body, []byte("endstream"))
+		if end < 0 {
+			end = len(body)
+		}
+		at = len(rest) - len(body) + end
+		if err := p.stream(dictionary, body[:end]); err != nil {
+			if ends(err) {
+				return err
+			}
+			broken = err
+		}
+	}
+	if err := p.report(f.data); err != nil {
+		return err
+	}
+	return broken
+}
+
+// dictionaryBefore is the dictionary that stands directly before a stream.
+func dictionaryBefore(data []byte) []byte {
+	const most = 4096
+	data = bytes.TrimRight(data[max(0, len(data)-most):], " \t\r\n")
+	if !bytes.HasSuffix(data, []byte(">>")) {
+		return nil
+	}
+	if i := bytes.LastIndex(data, []byte(" obj")); i >= 0 {
+		return data[i:]
+	}
+	depth := 0
+	for i := len(data) - 2; i >= 0; i-- {
+		switch {
+		case string(data[i:i+2]) == ">>":
+			depth++
+			i--
+		case i > 0 && string(data[i-1:i+1]) == "<<":
+			if depth--; depth == 0 {
+				return data[i-1:]
+			}
+			i--
+		}
+	}
+	return data
+}
+
+// pdfName reports whether the dictionary has the name as a word, written plainly or with #XX.
+func pdfName(dictionary []byte, name string) bool {
+	text := unescapeNames(dictionary)
+	for {
+		i := bytes.Index(text, []byte(name))
+		if i < 0 {
+			return false
+		}
+		text = text[i+len(name):]
+		if len(text) == 0 || !isRegular(text[0]) {
+			return true
+		}
+	}
+}
+
+func isRegular(c byte) bool { return c > ' ' && !strings.ContainsRune("()<>[]{}/%", rune(c)) }
+
+func unescapeNames(text []byte) []byte {
+	if bytes.IndexByte(text, '#') < 0 {
+		return text
+	}
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		if text[i] == '#' && i+2 < len(text) {
+			high, ok1 := hexDigit(text[i+1])
+			low, ok2 := hexDigit(text[i+2])
+			if ok1 && ok2 {
+				out = append(out, high<<4|low)
+				i += 2
+				continue
+			}
+		}
+		out = append(out, text[i])
+	}
+	return out
+}
+
+func (p *pdfReader) stream(dictionary, body []byte) error {
+	j := p.job
+	embedded := pdfName(dictionary, "/EmbeddedFile") || pdfName(dictionary, "/EmbeddedFiles")
+	objects := pdfName(dictionary, "/ObjStm")
+	image := pdfName(dictionary, "/Image")
+	if image && pdfName(dictionary, "/DCTDecode") {
+		return j.picture(file{number: p.file.number, name: p.file.name, data: body})
+	}
+	if image || pdfName(dictionary, "/FontFile") || pdfName(dictionary, "/XRef") {
+		return nil
+	}
+	if err := j.inTime(); err != nil {
+		return err
+	}
+	if !embedded && !objects {
+		// Of other streams only what looks like a file is emitted: content may be mislabelled.
+		start, err := readSome(pdfDecoder(dictionary, body), 64)
+		if err != nil || !isEmbedded(start) {
+			return nil
+		}
+		embedded = true
+	}
+	if embedded {
+		p.found++
+		name := p.nameOf()
+		err := j.member(p.file, name, pdfDecoder(dictionary, body))
+		if err != nil && !ends(err) {
+			return fmt.Errorf("embedded file %d: %w", p.found, err)
+		}
+		return err
+	}
+	text, _ := readSome(pdfDecoder(dictionary, body), int64(p.left)) // as far as it goes
+	p.left -= len(text)
+	return p.report(text)
+}
+
+// nameOf is the name of the next embedded file, of those that file specifications give in order.
+func (p *pdfReader) nameOf() string {
+	specification := regexp.MustCompile(`/Type\s*/Filespec[^>]{0,400}?/U?F\s*\(([^()]{1,200})\)|/U?F\s*\(([^()]{1,200})\)[^>]{0,400}?/EF\b`)
+	all := specification.FindAllSubmatch(p.file.data, p.found)
+	if len(all) >= p.found {
+		m := all[p.found-1]
+		name := string(m[1]) + string(m[2])
+		if i := strings.LastIndexAny(name, `\/`); i >= 0 {
+			name = name[i+1:]
+		}
+		if name != "" {
+			return name
+		}
+	}
+	return fmt.Sprintf("embedded-%d", p.found)
+}
+
+// pdfDecoder undoes the filters of a stream, in their order.
+func pdfDecoder(dictionary, body []byte) io.Reader {
+	var r io.Reader = bytes.NewReader(body)
+	text := unescapeNames(dictionary)
+	i := bytes.Index(text, []byte("/Filter"))
+	if i < 0 {
+		return r
+	}
+	filters := text[i+len("/Filter"):]
+	if open := bytes.IndexByte(filters, '['); open >= 0 && open < 4 {
+		if end := bytes.IndexByte(filters, ']'); end >= 0 {
+			filters = filters[:end]
+		}
+	} else if slash := bytes.IndexByte(filters, '/'); slash >= 0 {
+		end := slash + 1
+		for end < len(filters) && isRegular(filters[end]) {
+			end++
+		}
+		filters = filters[:end]
+	}
+	for _, name := range strings.FieldsFunc(string(filters), func(c rune) bool { return !isRegular(byte(c)) }) {
+		switch name {
+		case "FlateDecode", "Fl":
+			inflated, err := zlib.NewReader(r)
+			if err != nil {
+				return io.MultiReader() // what does not begin as zlib does holds nothing
+			}
+			r = inflated
+		case "ASCIIHexDecode", "AHx":
+			digits, _ := readSome(r, maxStream)
+			r = bytes.NewReader(rtfHex(bytes.TrimRight(digits, "> \r\n")))
+		case "ASCII85Decode", "A85":
+			digits, _ := readSome(r, maxStream)
+			digits, _, _ = bytes.Cut(bytes.TrimPrefix(bytes.TrimSpace(digits), []byte("<~")), []byte("~>"))
+			r = ascii85.NewDecoder(bytes.NewReader(digits))
+		}
+	}
+	return r
+}
+
+// report finds the links in the text of objects.
+func (p *pdfReader) report(text []byte) error {
+	for _, m := range p.uri.FindAllSubmatch(text, maxPDFStreams) {
+		raw := string(unescapeString(m[1]))
+		if len(m[2]) > 0 {
+			raw = string(rtfHex(m[2]))
+		}
+		if strings.HasPrefix(raw, "\xfe\xff") {
+			raw = swapUTF16(raw[2:])
+		}
+		lower := strings.ToLower(raw)
+		if p.links[raw] || !strings.Contains(lower, "://") && !strings.HasPrefix(lower, "www.") {
+			continue
+		}
+		p.links[raw] = true
+		if err := p.job.link(p.file, raw, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func swapUTF16(s string) string {
+	swapped := []byte(s)[:len(s)/2*2]
+	for i := 0; i+1 < len(swapped); i += 2 {
+		swapped[i], swapped[i+1] = swapped[i+1], swapped[i]
+	}
+	return fromUTF16(swapped)
+}
+
+// unescapeString undoes the escapes of a literal string (ISO 32000-1 7.3.4.2).
+func unescapeString(text []byte) []byte {
+	if bytes.IndexByte(text, '\\') < 0 {
+		return text
+	}
+	var out []byte
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' || i+1 == len(text) {
+			out = append(out, text[i])
+			continue
+		}
+		i++
+		switch c := text[i]; {
+		case c == '\n' || c == '\r':
+		case c >= '0' && c <= '7':
+			v, n := 0, 0
+			for ; n < 3 && i+n < len(text) && text[i+n] >= '0' && text[i+n] <= '7'; n++ {
+				v = v<<3 | int(text[i+n]-'0')
+			}
+			out = append(out, byte(v))
+			i += n - 1
+		default:
+			out = append(out, c)
+		}
+	}
+	return out
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bufio"
+	"compress/bzip2"
+	"compress/gzip"
+	"errors"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+	"github.com/ulikunitz/xz"
+	"github.com/ulikunitz/xz/lzma"
+)
+
+// windowBytes bounds the window or dictionary that a compressed file may ask for.
+const windowBytes = 64 << 20
+
+func (j *job) gzip(f file) error {
+	r, err := gzip.NewReader(bufio.NewReader(f.reader()))
+	if err != nil {
+		return err
+	}
+	name := path.Base(r.Name)
+	if r.Name == "" {
+		name = innerName(f.name, ".gz", ".tgz")
+	}
+	return j.member(f, name, r)
+}
+
+func (j *job) bzip2(f file) error {
+	return j.member(f, innerName(f.name, ".bz2", ".tbz2", ".tbz"), bzip2.NewReader(bufio.NewReader(f.reader())))
+}
+
+func (j *job) zstd(f file) error {
+	r, err := newZstd(f.reader())
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return j.member(f, innerName(f.name, ".zst", ".tzst"), r)
+}
+
+func newZstd(r io.Reader) (*zstd.Decoder, error) {
+	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(windowBytes), zstd.WithDecoderLowmem(true))
+}
+
+func (j *job) xz(f file) error {
+	r, err := newXZ(bufio.NewReader(f.reader()))
+	if err != nil {
+		return err
+	}
+	return j.member(f, innerName(f.name, ".xz", ".txz"), r)
+}
+
+func newXZ(r io.Reader) (io.Reader, error) {
+	return xz.ReaderConfig{DictCap: windowBytes}.NewReader(r)
+}
+
+func (j *job) lzma(f file) error {
+	if len(f.data) < lzma.HeaderLen {
+		return io.ErrUnexpectedEOF
+	}
+	r, err := newLZMA(bufio.NewReader(f.reader()), dictionaryOf(f.data))
+	if err != nil {
+		return err
+	}
+	return j.member(f, innerName(f.name, ".lzma", ".tlz"), r)
+}
+
+// errWindow says that a file asks for more memory than it gets.
+var errWindow = errors.New("the dictionary is too large")
+
+func dictionaryOf(header []byte) uint32 {
+	return uint32(header[1]) | uint32(header[2])<<8 | uint32(header[3])<<16 | uint32(header[4])<<24
+}
+
+func newLZMA(r io.Reader, dictionary uint32) (io.Reader, error) {
+	if dictionary > windowBytes {
+		return nil, errWindow
+	}
+	return lzma.ReaderConfig{DictCap: windowBytes}.NewReader(r)
+}
+
+// lzip is an LZMA stream with a header of its own (lzip manual, "File format"); members may follow each other.
+func (j *job) lzip(f file) error {
+	const headerBytes, trailerBytes = 6, 20
+	if len(f.data) < headerBytes+trailerBytes {
+		return io.ErrUnexpectedEOF
+	}
+	coded := f.data[5]
+	size := uint32(1) << (coded & 0x1f)
+	size -= size / 16 * uint32(coded>>5)
+	// As .lzma: properties lc=3 lp=0 pb=2, the dictionary, and an unknown length.
+	header := []byte{0x5d, byte(size), byte(size >> 8), byte(size >> 16), byte(size >> 24), 255, 255, 255, 255, 255, 255, 255, 255}
+	r, err := newLZMA(io.MultiReader(strings.NewReader(string(header)), bufio.NewReader(strings.NewReader(string(f.data[headerBytes:])))), size)
+	if err != nil {
+		return err
+	}
+	return j.member(f, innerName(f.name, ".lz", ".tlz"), r)
+}
+
+func (j *job) lz4(f file) error {
+	return j.member(f, innerName(f.name, ".lz4", ".tlz4"), lz4.NewReader(bufio.NewReader(f.reader())))
+}
+
+// innerName is the name of the one file in a compressed one: without the suffix, and .tgz and its kin become .tar.
+func innerName(name, suffix string, tarSuffixes ...string) string {
+	base := path.Base(name)
+	lower := strings.ToLower(base)
+	if strings.HasSuffix(lower, suffix) && len(base) > len(suffix) {
+		return base[:len(base)-len(suffix)]
+	}
+	for _, s := range tarSuffixes {
+		if strings.HasSuffix(lower, s) && len(base) > len(s) {
+			return base[:len(base)-len(s)] + ".tar"
+		}
+	}
+	return base + ".out"
+}
