@@ -23,7 +23,9 @@ type deflate64 struct {
 	from    int // distance
 }
 
-func newDeflate64(content []byte) io.Reader { return &deflate64{in: bytes.NewReader(content), stored: -1} }
+func newDeflate64(content []byte) io.Reader {
+	return &deflate64{in: bytes.NewReader(content), stored: -1}
+}
 
 func (d *deflate64) Read(p []byte) (int, error) {
 	const room = 1 << 15 // of what was decoded and not read, so that the window is never overrun

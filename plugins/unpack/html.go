@@ -130,7 +130,9 @@ func decodings(quoted []byte) [][]byte {
 	}
 	decoded := lenientBase64(text)
 	out = append(out, decoded)
-	if len(decoded) > 48 && bytes.IndexFunc(decoded[:48], func(r rune) bool { return !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=", r) }) < 0 {
+	if len(decoded) > 48 && bytes.IndexFunc(decoded[:48], func(r rune) bool {
+		return !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=", r)
+	}) < 0 {
 		out = append(out, lenientBase64(decoded)) // twice is met often
 	}
 	reversed := bytes.Clone(text)

@@ -109,6 +109,9 @@ func (j *job) oleStream(f file, o *oleFile, path string) error {
 	}
 	start := make([]byte, 64)
 	entry := o.streams[path]
+	if _, err := entry.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
 	n, err := io.ReadFull(entry, start)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return err

@@ -17,7 +17,6 @@ const (
 // those, what begins like a program or container is emitted.
 func (j *job) oneNote(f file) error {
 	const header = 16 + 8 + 4 + 8
-	names := oneNames(f.data)
 	number := 0
 	for rest := f.data; ; {
 		i := bytes.Index(rest, []byte(oneFile))
@@ -29,17 +28,8 @@ func (j *job) oneNote(f file) error {
 		rest = rest[header:]
 		content := rest[:min(size, uint64(len(rest)))]
 		rest = rest[len(content):]
-		if isPicture(file{data: content}) && len(content) > 4 {
-			if err := j.picture(file{number: f.number, name: f.name, data: content}); err != nil {
-				return err
-			}
-		}
-		name := fmt.Sprintf("object-%d", number+1)
-		if number < len(names) {
-			name = names[number]
-		}
 		number++
-		if err := j.bytes(f, name, content); err != nil {
+		if err := j.bytes(f, fmt.Sprintf("object-%d%s", number, extensionOf(content)), content); err != nil {
 			return err
 		}
 	}
@@ -49,6 +39,23 @@ func (j *job) oneNote(f file) error {
 	return j.carveFiles(f, f.data)
 }
 
-// oneNames finds the names of embedded files: the property EmbeddedFileName (0x1c001d6f), whose value is counted UTF-16, is not where the
-// file is, so names are only given where there are as many as files.
-func oneNames([]byte) []string { return nil }
+// countedBefore is the length that stands before a file in what the web saves (MS-FSSHTTPB 2.2.1.1, compact numbers): the lowest bit that
+// is set tells how many bytes the number has. 0 where there is none that may be.
+func countedBefore(data []byte, at int) int {
+	for n := 5; n >= 1; n-- {
+		if at < n {
+			continue
+		}
+		var v uint64
+		for i, c := range data[at-n : at] {
+			v |= uint64(c) << (8 * i)
+		}
+		if v&(1<<n-1) != 1<<(n-1) {
+			continue
+		}
+		if size := v >> n; size >= 16 && size <= uint64(len(data)-at) {
+			return int(size)
+		}
+	}
+	return 0
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -57,6 +58,8 @@ func (j *job) pdf(f file) error {
 		end := bytes.Index(body, []byte("endstream"))
 		if end < 0 {
 			end = len(body)
+		} else {
+			end = streamEnd(dictionary, body, end)
 		}
 		at = len(rest) - len(body) + end
 		if err := p.stream(dictionary, body[:end]); err != nil {
@@ -70,6 +73,23 @@ func (j *job) pdf(f file) error {
 		return err
 	}
 	return broken
+}
+
+// streamEnd is where the content ends: where its length says, if only a line end stands between there and the mark, or else before the
+// line end that belongs to the mark.
+func streamEnd(dictionary, body []byte, mark int) int {
+	if i := bytes.Index(dictionary, []byte("/Length")); i >= 0 {
+		digits := bytes.TrimLeft(dictionary[i+len("/Length"):], " \t\r\n")
+		n := 0
+		for n < len(digits) && n < 10 && digits[n] >= '0' && digits[n] <= '9' {
+			n++
+		}
+		length, err := strconv.Atoi(string(digits[:n]))
+		if err == nil && length <= mark && mark-length <= 2 && len(bytes.Trim(body[length:mark], "\r\n")) == 0 {
+			return length
+		}
+	}
+	return len(bytes.TrimSuffix(bytes.TrimSuffix(body[:mark], []byte("\n")), []byte("\r")))
 }
 
 // dictionaryBefore is the dictionary that stands directly before a stream.

@@ -15,10 +15,10 @@ func (j *job) program(f file) error {
 	switch {
 	case bytes.Contains(f.data, []byte("\xef\xbe\xad\xdeNullsoftInst")):
 		return j.tool7(f, "nsis", "")
-	case isInstallShield(f):
-		return j.installShield(f)
-	case isAutoIt(f):
-		return j.autoIt(f)
+	case installTable(f) >= 0:
+		return j.installTable(f)
+	case len(setupFiles(f)) > 0:
+		return j.setupFiles(f)
 	}
 	for _, a := range archivesInside(f.data) {
 		inner := file{number: f.number, layer: f.layer, name: f.name, data: f.data[a.at:]}
@@ -94,7 +94,9 @@ func (j *job) carveFiles(f file, data []byte) error {
 			return nil
 		}
 		content := data[next:]
-		if n := peSize(content); n > 0 {
+		if n := countedBefore(data, next); n > 0 {
+			content = content[:n]
+		} else if n := peSize(content); n > 0 {
 			content = content[:n]
 		}
 		number++

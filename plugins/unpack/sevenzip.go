@@ -89,19 +89,22 @@ func (j *job) members7z(f file, r *sevenzip.Reader, opened string) error {
 
 // locked7z tries the passwords. names are nil where the directory is encrypted too.
 func (j *job) locked7z(f file, names []*sevenzip.File) error {
-	var opened *sevenzip.Reader
 	password := j.tryPasswords(func(password string) bool {
 		r, err := sevenzip.NewReaderWithPassword(f.reader(), int64(len(f.data)), password)
 		if err != nil {
 			return false
 		}
-		opened = r
 		first := firstOf7z(r)
 		const enough = 64 << 20
 		return first == nil || readAll7z(first, enough) == nil
 	})
 	if password != nil {
-		return j.members7z(f, opened, password.Source)
+		// A reader that has tried a password is not to be used again: what it knows of the encryption is spoilt.
+		r, err := sevenzip.NewReaderWithPassword(f.reader(), int64(len(f.data)), password.Text)
+		if err != nil {
+			return err
+		}
+		return j.members7z(f, r, password.Source)
 	}
 	for _, m := range names {
 		if !m.FileInfo().IsDir() {

@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"context"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,14 @@ import (
 	"github.com/postern-mail/postern/sdk/scanner"
 	"github.com/postern-mail/postern/sdk/unpacker"
 )
+
+// TestMain lets the test be the confined process too.
+func TestMain(m *testing.M) {
+	if isConfined() {
+		os.Exit(runConfined(os.Args[2:]))
+	}
+	os.Exit(m.Run())
+}
 
 // collector takes members and notes their paths with their content.
 type collector struct {
@@ -70,7 +79,7 @@ func unpackAll(t *testing.T, name string, content []byte) *collector {
 	c := &collector{}
 	err := newUnpack("").Unpack(t.Context(), &unpacker.Container{
 		Name: name, Size: int64(len(content)), Content: bytes.NewReader(content), Budget: testBudget(),
-		Passwords: []unpacker.Password{{Text: "wrong", Source: "subject"}, {Text: "password", Source: "body"}},
+		Passwords: []unpacker.Password{{Text: "wrong", Source: "subject"}, {Text: "aaa", Source: "body"}, {Text: "password", Source: "body"}},
 	}, c)
 	if err != nil {
 		t.Fatalf("unpack %s: %v", name, err)

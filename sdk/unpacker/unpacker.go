@@ -32,7 +32,7 @@ type Password struct{ Text, Source string }
 // Budget is what is left of the message's budget. The core cuts off what goes beyond; an unpacker that respects it saves the work.
 type Budget struct {
 	Bytes, FileBytes     int64
-	Files, Layers, Ratio int // Ratio 0: no limit
+	Files, Layers, Ratio int           // Ratio 0: no limit
 	Time                 time.Duration // 0: no limit
 }
 
