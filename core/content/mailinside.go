@@ -9,6 +9,9 @@ import (
 // something else. A few lines may be wrong, because hostile mails have such.
 func looksLikeMail(head []byte) bool {
 	const lines, wrongLines = 40, 3
+	if isMboxLine(head) {
+		return false // a mailbox is a container: it may hold many
+	}
 	fields, wrong := 0, 0
 	for i, n := 0, 0; i < len(head) && n < lines; n++ {
 		end := lineEnd(head, i)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
-	"github.com/ulikunitz/xz"
 	"github.com/ulikunitz/xz/lzma"
 )
 
@@ -48,15 +47,13 @@ func newZstd(r io.Reader) (*zstd.Decoder, error) {
 }
 
 func (j *job) xz(f file) error {
-	r, err := newXZ(bufio.NewReader(f.reader()))
-	if err != nil {
-		return err
+	name := innerName(f.name, ".xz", ".txz")
+	r := newXZ(f.data)
+	// A filter that is not known shows before anything is read.
+	if err := r.start(); errors.Is(err, errFilter) {
+		return j.toolFile(f, name, "xz", f.data)
 	}
-	return j.member(f, innerName(f.name, ".xz", ".txz"), r)
-}
-
-func newXZ(r io.Reader) (io.Reader, error) {
-	return xz.ReaderConfig{DictCap: windowBytes}.NewReader(r)
+	return j.member(f, name, newXZ(f.data))
 }
 
 func (j *job) lzma(f file) error {

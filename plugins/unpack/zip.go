@@ -8,6 +8,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
+	"hash/crc32"
 	"io"
 	"path"
 	"slices"
@@ -216,6 +218,9 @@ func (j *job) zipEntry(f file, e *zipEntry, office bool, keys *zipKeys) error {
 	if errors.Is(err, zip.ErrAlgorithm) {
 		return j.zipByTool(f, e)
 	}
+	if err == nil {
+		r = verified(r, e)
+	}
 	if err == nil && office {
 		var skip bool
 		if skip, r, err = j.officeEntry(f, e.name, r); skip {
@@ -240,6 +245,35 @@ func (j *job) zipByTool(f file, e *zipEntry) error {
 	return j.toolFile(f, e.name, "zip", zipOfOne(e))
 }
 
+// errLies says that a file is not as its header says.
+var errLies = errors.New("length or checksum is not as the header says")
+
+// verifier compares length and checksum at the end of a file.
+type verifier struct {
+	r    io.Reader
+	e    *zipEntry
+	size uint64
+	sum  hash.Hash32
+}
+
+// verified compares what is read with what the entry says, where it says anything: AE-2 has no checksum, and a local header may have neither.
+func verified(r io.Reader, e *zipEntry) io.Reader {
+	if e.localOnly && e.flags&8 != 0 {
+		return r
+	}
+	return &verifier{r: r, e: e, sum: crc32.NewIEEE()}
+}
+
+func (v *verifier) Read(p []byte) (int, error) {
+	n, err := v.r.Read(p)
+	v.size += uint64(n)
+	v.sum.Write(p[:n])
+	if errors.Is(err, io.EOF) && (v.size != v.e.size || v.e.method != methodAES && v.sum.Sum32() != v.e.crc) {
+		return n, errLies
+	}
+	return n, err
+}
+
 func zipDecoder(method uint16, content []byte, e *zipEntry) (io.Reader, error) {
 	r := bytes.NewReader(content)
 	switch method {
@@ -254,7 +288,7 @@ func zipDecoder(method uint16, content []byte, e *zipEntry) (io.Reader, error) {
 	case methodZstd, methodZstdOld:
 		return newZstd(r)
 	case methodXZ:
-		return newXZ(r)
+		return newXZ(content), nil
 	case methodLZMA:
 		// Two bytes of version, two of the length of the properties, the properties; then as .lzma, whose header has the length too.
 		const properties = 5
