@@ -101,7 +101,13 @@ func (j *job) rarMembers(f file, r *rardecode.Reader, opened string) error {
 
 // lockedRAR tries the passwords on the first encrypted file, and opens the archive with the one that fits.
 func (j *job) lockedRAR(f file, headers []*rardecode.FileHeader, sealed bool) error {
-	password := j.tryPasswords(func(password string) bool { return rarOpens(f.data, password) })
+	// What a wrong password gives may ask for 256 MiB: one attempt at a time.
+	select {
+	case j.settings.heavy <- struct{}{}:
+	case <-j.ctx.Done():
+		return j.inTime()
+	}
+	password := j.rarPassword(f)
 	if password == nil {
 		for _, h := range headers {
 			if !h.IsDir {
@@ -120,6 +126,12 @@ func (j *job) lockedRAR(f file, headers []*rardecode.FileHeader, sealed bool) er
 		return err
 	}
 	return j.rarMembers(f, r, password.Source)
+}
+
+// rarPassword finds the password, and makes room for the next who tries.
+func (j *job) rarPassword(f file) *password {
+	defer func() { <-j.settings.heavy }()
+	return j.tryPasswords(func(password string) bool { return rarOpens(f.data, password) })
 }
 
 // namedOrPlain emits the unencrypted files of an archive that holds encrypted ones too, and names the others.

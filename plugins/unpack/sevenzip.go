@@ -6,11 +6,16 @@ import (
 	"io"
 
 	"github.com/bodgit/sevenzip"
+
+	"github.com/postern-mail/postern/sdk/scanner"
 )
 
 const sevenMagic = "7z\xbc\xaf\x27\x1c"
 
 func (j *job) sevenzip(f file) error {
+	if err := check7z(f.data); err != nil {
+		return j.limit7z(f, err)
+	}
 	r, err := sevenzip.NewReader(f.reader(), int64(len(f.data)))
 	if isSealed7z(err) {
 		return j.locked7z(f, nil)
@@ -26,6 +31,10 @@ func (j *job) sevenzip(f file) error {
 		return j.locked7z(f, r.File)
 	}
 	return j.members7z(f, r, "")
+}
+
+func (j *job) limit7z(f file, err error) error {
+	return j.trouble(scanner.TroubleLimit, "archive_claims", fmt.Sprintf("%s: %v", f.name, err))
 }
 
 func isSealed7z(err error) bool {

@@ -25,10 +25,13 @@ type settings struct {
 	passwords []string
 	tool      string        // path of 7zz, "" where there is none
 	slots     chan struct{} // calls at once: every one may need the memory of a dictionary
+	heavy     chan struct{} // attempts at once that may need very much
 }
 
 func newSettings(passwords []string, tool string) *settings {
-	return &settings{passwords: passwords, tool: tool, slots: make(chan struct{}, 2*runtime.GOMAXPROCS(0))}
+	return &settings{
+		passwords: passwords, tool: tool, slots: make(chan struct{}, 2*runtime.GOMAXPROCS(0)), heavy: make(chan struct{}, 1),
+	}
 }
 
 func (u *unpack) configure(ctx context.Context, c *serve.Configuration) (*serve.Configured, error) {
@@ -53,8 +56,12 @@ func (u *unpack) configure(ctx context.Context, c *serve.Configuration) (*serve.
 		done.Signatures = version
 	}
 	u.current.Store(newSettings(config.Passwords, tool))
+	debug.SetGCPercent(gcPercent)
 	return done, nil
 }
+
+// gcPercent has garbage collected earlier than in other plugins: decoders leave large windows behind.
+const gcPercent = 50
 
 // job is one call.
 type job struct {
