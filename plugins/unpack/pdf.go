@@ -25,17 +25,14 @@ type pdfReader struct {
 	job   *job
 	file  file
 	links map[string]bool
-	uri   *regexp.Regexp
-	names map[string]string // of embedded files, by the object that holds them
-	left  int               // bytes that may be inflated still
+	left  int // bytes that may be inflated still
 	found int
 }
 
 // pdf emits the files embedded in a PDF, and reports the links of its annotations and actions, those in compressed objects included.
 func (j *job) pdf(f file) error {
 	p := &pdfReader{
-		job: j, file: f, links: map[string]bool{}, left: maxPDFText, names: map[string]string{},
-		uri: regexp.MustCompile(`/(?:URI|F|UF|Base)\s*(?:\(((?:[^()\\]|\\.|\([^()]*\))*)\)|<([0-9A-Fa-f\s]+)>)`),
+		job: j, file: f, links: map[string]bool{}, left: maxPDFText,
 	}
 	var broken error
 	streams := 0
@@ -248,13 +245,28 @@ func pdfDecoder(dictionary, body []byte) io.Reader {
 	return r
 }
 
-// report finds the links in the text of objects.
+// report finds the links in the text of objects: the values of the keys that lead out of a document.
 func (p *pdfReader) report(text []byte) error {
-	for _, m := range p.uri.FindAllSubmatch(text, maxPDFStreams) {
-		raw := string(unescapeString(m[1]))
-		if len(m[2]) > 0 {
-			raw = string(rtfHex(m[2]))
+	for found := 0; found < maxPDFStreams; {
+		i := bytes.IndexByte(text, '/')
+		if i < 0 {
+			return nil
 		}
+		text = text[i+1:]
+		n := 0
+		for n < len(text) && n < 5 && isRegular(text[n]) {
+			n++
+		}
+		switch string(text[:n]) {
+		case "URI", "F", "UF", "Base":
+		default:
+			continue
+		}
+		raw, ok := stringAt(bytes.TrimLeft(text[n:min(len(text), n+maxLink)], " \t\r\n"))
+		if !ok {
+			continue
+		}
+		found++
 		if strings.HasPrefix(raw, "\xfe\xff") {
 			raw = swapUTF16(raw[2:])
 		}
@@ -268,6 +280,34 @@ func (p *pdfReader) report(text []byte) error {
 		}
 	}
 	return nil
+}
+
+// stringAt reads the string that the text begins with, literal or hexadecimal (ISO 32000-1 7.3.4).
+func stringAt(text []byte) (string, bool) {
+	if len(text) < 2 {
+		return "", false
+	}
+	if text[0] == '<' && text[1] != '<' {
+		digits, _, found := bytes.Cut(text[1:], []byte(">"))
+		return string(rtfHex(digits)), found
+	}
+	if text[0] != '(' {
+		return "", false
+	}
+	depth := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return string(unescapeString(text[1:i])), true
+			}
+		}
+	}
+	return "", false
 }
 
 func swapUTF16(s string) string {

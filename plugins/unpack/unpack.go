@@ -61,7 +61,7 @@ func (u *unpack) configure(ctx context.Context, c *serve.Configuration) (*serve.
 }
 
 // gcPercent has garbage collected earlier than in other plugins: decoders leave large windows behind.
-const gcPercent = 50
+const gcPercent = 200
 
 // job is one call.
 type job struct {

@@ -130,9 +130,16 @@ func tnefBaselines(ctx context.Context, e *env, setup *harness.Setup) (short boo
 				return false, fmt.Errorf("read baseline of %s: %w", base, err)
 			}
 			listed++
-			sum := sha256.Sum256(want)
-			if hasSum(&f, hex.EncodeToString(sum[:])) {
+			if hasContent(&f, want) {
 				same++
+				continue
+			}
+			// An object's data begins with the identifier of its interface (MS-OXTNEF 2.1.3.4), which is no part of the file; the other
+			// reader leaves it there.
+			const identifier = 16
+			if len(want) > identifier && hasContent(&f, want[identifier:]) {
+				same++
+				e.printf("    %s: %s is the same without the identifier in front that the baseline has", base, name)
 				continue
 			}
 			e.printf("    %s: %s (%d bytes) was not found; found: %s; %s", base, name, len(want), memberNames(&f), troublesOf(&f))
@@ -142,7 +149,9 @@ func tnefBaselines(ctx context.Context, e *env, setup *harness.Setup) (short boo
 	return same < listed, nil
 }
 
-func hasSum(f *message.Facts, sum string) bool {
+func hasContent(f *message.Facts, content []byte) bool {
+	digest := sha256.Sum256(content)
+	sum := hex.EncodeToString(digest[:])
 	return slices.ContainsFunc(f.Tree.Parts, func(p message.Part) bool { return p.SHA256 == sum })
 }
 
