@@ -1,10 +1,8 @@
 package main
 
 import (
-	"archive/tar"
 	"archive/zip"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"io"
 	"os"
@@ -74,17 +72,22 @@ func (c *collector) listing() []string {
 	return append(out, c.troubles...)
 }
 
+// unpackAll unpacks for a mail whose body has the password of the seeds.
 func unpackAll(t *testing.T, name string, content []byte) *collector {
 	t.Helper()
 	c := &collector{}
-	err := newUnpack("").Unpack(t.Context(), &unpacker.Container{
-		Name: name, Size: int64(len(content)), Content: bytes.NewReader(content), Budget: testBudget(),
-		Passwords: []unpacker.Password{{Text: "wrong", Source: "subject"}, {Text: "aaa", Source: "body"}, {Text: "password", Source: "body"}},
+	unpackInto(t, newUnpack(""), name, content, c, unpacker.Password{Text: "wrong", Source: "subject"}, unpacker.Password{Text: "password", Source: "body"})
+	return c
+}
+
+func unpackInto(t *testing.T, u *unpack, name string, content []byte, c *collector, passwords ...unpacker.Password) {
+	t.Helper()
+	err := u.Unpack(t.Context(), &unpacker.Container{
+		Name: name, Size: int64(len(content)), Content: bytes.NewReader(content), Budget: testBudget(), Passwords: passwords,
 	}, c)
 	if err != nil {
 		t.Fatalf("unpack %s: %v", name, err)
 	}
-	return c
 }
 
 func newUnpack(tool string, passwords ...string) *unpack {
@@ -95,54 +98,6 @@ func newUnpack(tool string, passwords ...string) *unpack {
 
 func testBudget() unpacker.Budget {
 	return unpacker.Budget{Layers: 5, FileBytes: 1 << 20, Bytes: 8 << 20, Files: 300, Time: 20 * time.Second}
-}
-
-func zipOf(t *testing.T, method uint16, entries ...string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := zip.NewWriter(&b)
-	for i := 0; i < len(entries); i += 2 {
-		f, err := w.CreateHeader(&zip.FileHeader{Name: entries[i], Method: method})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(f, entries[i+1]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-func gzipOf(t *testing.T, content []byte) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	if _, err := w.Write(content); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-func tarOf(t *testing.T, name, content string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	if err := w.WriteHeader(&tar.Header{Name: name, Size: int64(len(content)), Typeflag: tar.TypeReg, Mode: 0o600}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(w, content); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
 }
 
 func TestMembersAtEveryDepth(t *testing.T) {
