@@ -173,6 +173,21 @@ func TestPasswordsOpenWhatIsSealed(t *testing.T) {
 	}
 }
 
+func TestSealedPDFs(t *testing.T) {
+	for _, name := range []string{"empty-128.pdf", "sealed-40.pdf", "sealed-128.pdf", "sealed-256.pdf"} {
+		t.Run(name, func(t *testing.T) {
+			if c := unpackAll(t, name, seed(t, name)); !slices.Equal(c.links, []string{"https://sealed.example/path"}) || len(c.troubles) > 0 {
+				t.Errorf("with the password: links %q, troubles %q", c.links, c.details)
+			}
+			closed := &collector{}
+			unpackInto(t, newUnpack(""), name, seed(t, name), closed)
+			if want := strings.HasPrefix(name, "sealed"); slices.Contains(closed.troubles, "encrypted_container") != want {
+				t.Errorf("without: troubles %q, wanted the one for a sealed file: %v", closed.details, want)
+			}
+		})
+	}
+}
+
 func TestLinksOutOfDocuments(t *testing.T) {
 	matrix, err := qrcode.NewQRCodeWriter().Encode("https://qr.example/login", gozxing.BarcodeFormat_QR_CODE, 200, 200, nil)
 	if err != nil {

@@ -22,17 +22,23 @@ func isPDF(f file) bool { return bytes.Contains(f.data[:min(len(f.data), pdfHead
 
 // pdfReader finds what a PDF holds without its tables, which hostile files break on purpose: every object is looked at.
 type pdfReader struct {
-	job   *job
-	file  file
-	links map[string]bool
-	left  int // bytes that may be inflated still
-	found int
+	job    *job
+	file   file
+	links  map[string]bool
+	left   int // bytes that may be inflated still
+	found  int
+	crypt  *pdfSealing // nil: not encrypted
+	opened string      // source of the password
 }
 
 // pdf emits the files embedded in a PDF, and reports the links of its annotations and actions, those in compressed objects included.
 func (j *job) pdf(f file) error {
 	p := &pdfReader{
 		job: j, file: f, links: map[string]bool{}, left: maxPDFText,
+	}
+	sealed, err := p.unlock()
+	if sealed || err != nil {
+		return err
 	}
 	var broken error
 	streams := 0
@@ -59,17 +65,44 @@ func (j *job) pdf(f file) error {
 			end = streamEnd(dictionary, body, end)
 		}
 		at = len(rest) - len(body) + end
-		if err := p.stream(dictionary, body[:end]); err != nil {
+		content := body[:end]
+		if p.crypt != nil && !pdfName(dictionary, "/XRef") {
+			if object, generation, ok := objectBefore(rest[:start]); ok {
+				content = p.crypt.decrypt(object, generation, content)
+			}
+		}
+		if err := p.stream(dictionary, content); err != nil {
 			if ends(err) {
 				return err
 			}
 			broken = err
 		}
 	}
-	if err := p.report(f.data); err != nil {
+	if err := p.report(f.data, p.crypt); err != nil {
 		return err
 	}
 	return broken
+}
+
+// unlock finds the password of an encrypted PDF. Most are encrypted with the empty one, only to forbid printing: they are not sealed.
+func (p *pdfReader) unlock() (sealed bool, err error) {
+	s, known := readPDFSealing(p.file.data)
+	if s == nil {
+		return false, nil
+	}
+	if !known {
+		return true, p.job.sealed(p.file)
+	}
+	p.crypt = s
+	if s.unlock("") {
+		return false, nil
+	}
+	found := p.job.tryPasswords(s.unlock)
+	if found == nil {
+		return true, p.job.sealed(p.file)
+	}
+	p.opened = found.Source
+	return false, nil
 }
 
 // streamEnd is where the content ends: where its length says, if only a line end stands between there and the mark, or else before the
@@ -177,7 +210,7 @@ func (p *pdfReader) stream(dictionary, body []byte) error {
 	if embedded {
 		p.found++
 		name := p.nameOf()
-		err := j.member(p.file, name, pdfDecoder(dictionary, body))
+		err := j.emit(p.file, item{name: name, opened: p.opened}, pdfDecoder(dictionary, body))
 		if err != nil && !ends(err) {
 			return fmt.Errorf("embedded file %d: %w", p.found, err)
 		}
@@ -185,7 +218,7 @@ func (p *pdfReader) stream(dictionary, body []byte) error {
 	}
 	text, _ := readSome(pdfDecoder(dictionary, body), int64(p.left)) // as far as it goes
 	p.left -= len(text)
-	return p.report(text)
+	return p.report(text, nil)
 }
 
 // nameOf is the name of the next embedded file, of those that file specifications give in order.
@@ -246,7 +279,9 @@ func pdfDecoder(dictionary, body []byte) io.Reader {
 }
 
 // report finds the links in the text of objects: the values of the keys that lead out of a document.
-func (p *pdfReader) report(text []byte) error {
+// Where the text is the encrypted file itself, its strings are decrypted.
+func (p *pdfReader) report(text []byte, crypt *pdfSealing) error {
+	whole := text
 	for found := 0; found < maxPDFStreams; {
 		i := bytes.IndexByte(text, '/')
 		if i < 0 {
@@ -267,6 +302,11 @@ func (p *pdfReader) report(text []byte) error {
 			continue
 		}
 		found++
+		if crypt != nil {
+			if object, generation, ok := objectBefore(whole[:len(whole)-len(text)]); ok {
+				raw = string(crypt.decrypt(object, generation, []byte(raw)))
+			}
+		}
 		if strings.HasPrefix(raw, "\xfe\xff") {
 			raw = swapUTF16(raw[2:])
 		}

@@ -170,9 +170,8 @@ func (j *job) sealed(f file) error {
 	return j.trouble(scanner.TroubleEncrypted, "encrypted_container", f.name)
 }
 
-// open takes one container apart. One that is broken is a trouble; what was read of it before stays. A reader that panics is as good
-// as a broken container.
-func (j *job) open(f file) (err error) {
+// open takes one container apart. One that is broken is a trouble; what was read of it before stays.
+func (j *job) open(f file) error {
 	reader := formatOf(f)
 	if reader == nil {
 		return nil
@@ -183,12 +182,7 @@ func (j *job) open(f file) (err error) {
 	if j.budget.Layers > 0 && f.layer > j.budget.Layers {
 		return j.limit("layers", fmt.Sprintf("%s: more than %d layers", f.name, j.budget.Layers))
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = j.trouble(scanner.TroubleBroken, "reader_failed", fmt.Sprintf("%s: reader of %s: %v at %s", f.name, reader.name, p, panicSite()))
-		}
-	}()
-	err = reader.open(j, f)
+	err := j.contained(f, reader)
 	if err == nil || ends(err) {
 		return err
 	}
@@ -196,6 +190,16 @@ func (j *job) open(f file) (err error) {
 		return j.inTime()
 	}
 	return j.broken(f, err)
+}
+
+// contained runs a reader. One that panics is a trouble.
+func (j *job) contained(f file, reader *format) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = j.trouble(scanner.TroubleBroken, "reader_failed", fmt.Sprintf("%s: reader of %s: %v at %s", f.name, reader.name, p, panicSite()))
+		}
+	}()
+	return reader.open(j, f)
 }
 
 // panicSite is the function that panicked, for the trouble's words.

@@ -85,10 +85,7 @@ func (r *xzReader) next() error {
 		return r.index()
 	}
 	r.begin = r.in.Size() - int64(r.in.Len()) - 1
-	header := make([]byte, int(size+1)*4-1)
-	if size == 0xff {
-		header = make([]byte, 1023)
-	}
+	header := make([]byte, (int(size)+1)*4-1)
 	if _, err := io.ReadFull(r.in, header); err != nil {
 		return io.ErrUnexpectedEOF
 	}

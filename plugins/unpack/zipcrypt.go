@@ -178,3 +178,9 @@ func decryptCBC(key, iv, sealed []byte) ([]byte, error) {
 	cipher.NewCBCDecrypter(block, iv[:aes.BlockSize]).CryptBlocks(out, sealed[:len(out)])
 	return out, nil
 }
+
+func encryptCBC(block cipher.Block, iv, plain []byte) []byte {
+	out := make([]byte, len(plain))
+	cipher.NewCBCEncrypter(block, iv).CryptBlocks(out, plain)
+	return out
+}
