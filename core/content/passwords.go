@@ -30,7 +30,7 @@ func (r *reader) passwords() ([]Password, error) {
 	collect := func(text, source string) {
 		words := strings.Fields(text)
 		for i, word := range words {
-			if i > 0 && announces(words[max(0, i-3):i]) {
+			if announces(words[max(0, i-5):i]) && !isFiller(word) || announcesItself(word) {
 				near = appendWord(near, word, source)
 			} else if source == "subject" || strings.IndexFunc(strings.Trim(word, ".,;:!?()"), isOdd) >= 0 {
 				odd = appendWord(odd, word, source)
@@ -75,6 +75,22 @@ func announces(words []string) bool {
 		if isPasswordWord(strings.Trim(strings.ToLower(w), ".,;:!?()[]\"'*=-")) {
 			return true
 		}
+	}
+	return false
+}
+
+// announcesItself knows "Password:1234", which is one word to a reader of blanks.
+func announcesItself(word string) bool {
+	i := strings.IndexAny(word, ":=")
+	return i > 0 && i < len(word)-1 && isPasswordWord(strings.ToLower(word[:i]))
+}
+
+// isFiller knows words that stand between the word and the password.
+func isFiller(word string) bool {
+	switch strings.Trim(strings.ToLower(word), ".,;:=-") {
+	case "", "is", "the", "for", "to", "of", "this", "file", "archive", "attachment", "and", "it", "your", "ist", "lautet", "für", "das", "die", "der", "est",
+		"es", "la", "el", "le", "pour", "para", "del", "de":
+		return true
 	}
 	return false
 }
