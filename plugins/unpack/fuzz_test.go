@@ -89,7 +89,7 @@ func FuzzOneNote(f *testing.F) {
 	fuzzReader(f, (*job).oneNote, oneNoteOf("abc"), append([]byte(oneSection), program...))
 }
 func FuzzOLE(f *testing.F) {
-	fuzzReader(f, contained((*job).ole), oleOf("Ole10Native", string(packageOf("a.exe", "abc"))),
+	fuzzReader(f, (*job).ole, oleOf("Ole10Native", string(packageOf("a.exe", "abc"))),
 		oleOf("__properties_version1.0", "x", "__substg1.0_37010102", "abc"), oleOf("Workbook", "\x09\x08\x00\x00\x2f\x00\x04\x00\x01\x00\x01\x00"))
 }
 

@@ -368,7 +368,7 @@ func (j *job) encryptedDocument(f file, o *oleFile) error {
 	plainUntil := map[string]int{}
 	block := 512
 	switch {
-	case o.streams["WordDocument"] != nil:
+	case o.has("WordDocument"):
 		word, err := o.read("WordDocument")
 		if err != nil || len(word) < 32 {
 			return err
@@ -391,9 +391,9 @@ func (j *job) encryptedDocument(f file, o *oleFile) error {
 		const fibBase = 68
 		plainUntil["WordDocument"], plainUntil[table] = fibBase, header
 		streams = []string{"WordDocument", table, "Data"}
-	case o.streams["Workbook"] != nil || o.streams["Book"] != nil:
+	case o.has("Workbook") || o.has("Book"):
 		return j.encryptedWorkbook(f, o)
-	case o.streams["PowerPoint Document"] != nil:
+	case o.has("PowerPoint Document"):
 		const encryptedToken = "\xdf\xc4\xd1\xf3"
 		if user, err := o.read("Current User"); err == nil && len(user) >= 16 && string(user[12:16]) == encryptedToken {
 			return j.sealed(f)
@@ -407,7 +407,7 @@ func (j *job) encryptedDocument(f file, o *oleFile) error {
 		return err
 	}
 	for _, name := range streams {
-		if o.streams[name] == nil {
+		if !o.has(name) {
 			continue
 		}
 		data, err := o.read(name)
@@ -441,7 +441,7 @@ func (j *job) openStreams(f file, info []byte) (s streamSealing, found *password
 func (j *job) encryptedWorkbook(f file, o *oleFile) error {
 	const filePass, boundSheet, block = 0x2f, 0x85, 1024
 	name := "Workbook"
-	if o.streams[name] == nil {
+	if !o.has(name) {
 		name = "Book"
 	}
 	data, err := o.read(name)

@@ -9,55 +9,7 @@ import (
 	"io"
 	"strings"
 	"unicode/utf16"
-
-	"github.com/richardlehane/mscfb"
 )
-
-const oleMagic = "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-
-// maxStream bounds a stream that is read into memory.
-const maxStream = 64 << 20
-
-// oleFile is a compound file's streams by path.
-type oleFile struct {
-	paths   []string // in the file's order, storages joined by "/"
-	streams map[string]*mscfb.File
-}
-
-func readOLE(data []byte) (*oleFile, error) {
-	doc, err := mscfb.New(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	o := &oleFile{streams: map[string]*mscfb.File{}}
-	for entry, err := doc.Next(); ; entry, err = doc.Next() {
-		if errors.Is(err, io.EOF) {
-			return o, nil
-		}
-		if err != nil {
-			return o, err
-		}
-		if entry.FileInfo().IsDir() || entry.Size <= 0 {
-			continue
-		}
-		path := strings.Join(append(append([]string{}, entry.Path...), entry.Name), "/")
-		if o.streams[path] == nil && len(o.paths) < maxEntries {
-			o.streams[path] = entry
-			o.paths = append(o.paths, path)
-		}
-	}
-}
-
-func (o *oleFile) read(path string) ([]byte, error) {
-	entry := o.streams[path]
-	if entry == nil {
-		return nil, fmt.Errorf("no stream %s", path)
-	}
-	if _, err := entry.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.LimitReader(entry, maxStream))
-}
 
 // ole emits what is embedded in a compound file: objects of documents, attachments of messages, and streams that are containers or
 // programs. What its own streams mean is for scanners, which read the file itself.
@@ -66,7 +18,7 @@ func (j *job) ole(f file) error {
 	if o == nil {
 		return err
 	}
-	if o.streams["EncryptedPackage"] != nil && o.streams["EncryptionInfo"] != nil {
+	if o.has("EncryptedPackage") && o.has("EncryptionInfo") {
 		return j.encryptedPackage(f, o)
 	}
 	broken := err
@@ -107,16 +59,11 @@ func (j *job) oleStream(f file, o *oleFile, path string) error {
 		}
 		return j.powerPoint(f, data)
 	}
-	start := make([]byte, 64)
-	entry := o.streams[path]
-	if _, err := entry.Seek(0, io.SeekStart); err != nil {
+	start, err := o.readSome(path, 64)
+	if err != nil {
 		return err
 	}
-	n, err := io.ReadFull(entry, start)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return err
-	}
-	if !isEmbedded(start[:n]) {
+	if !isEmbedded(start) {
 		return nil
 	}
 	data, err := o.read(path)
