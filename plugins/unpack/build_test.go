@@ -393,3 +393,45 @@ func binHexOf(name, content string) string {
 	}
 	return out.String() + ":\n"
 }
+
+// autoItOf is a compiled script with one file, not compressed in the old form, as literals in the new one.
+func autoItOf(form byte, name, content string) []byte {
+	keys := autoItKeys{0xceb06dff, 0x29bc, 0xa25e, 0x29ac, 0xf25e, 0x45aa, 0x22af, false, mersenne}
+	body, compressed := []byte(content), byte(0)
+	if form == autoItNew {
+		keys = autoItKeys{0x52ca436b, 0xadbc, 0xb33f, 0xf820, 0xf479, 0x87bc, 0x2477, true, lagged}
+		var digits strings.Builder
+		for _, c := range []byte(content) {
+			fmt.Fprintf(&digits, "1%08b", c)
+		}
+		for digits.Len()%8 != 0 {
+			digits.WriteByte('0')
+		}
+		body, compressed = binary.BigEndian.AppendUint32([]byte("EA06"), uint32(len(content))), 1
+		for i := 0; i < digits.Len(); i += 8 {
+			var c byte
+			for _, bit := range []byte(digits.String()[i : i+8]) {
+				c = c<<1 | bit - '0'
+			}
+			body = append(body, c)
+		}
+	}
+	out := append([]byte("MZ-program"+autoItMark), form)
+	out = append(out, make([]byte, 16)...)
+	out = binary.LittleEndian.AppendUint32(out, keys.file)
+	for _, text := range []struct {
+		plain       string
+		length, key uint32
+	}{{name, keys.kindLength, keys.kind}, {"C:\\here\\" + name, keys.pathLength, keys.path}} {
+		plain, count := []byte(text.plain), uint32(len(text.plain))
+		if keys.wide {
+			plain = toUTF16(text.plain)
+		}
+		out = binary.LittleEndian.AppendUint32(out, count^text.length)
+		out = append(out, keys.decrypt(plain, count+text.key)...)
+	}
+	out = append(out, compressed)
+	out = binary.LittleEndian.AppendUint32(out, uint32(len(body))^keys.size)
+	out = append(out, make([]byte, 24)...)
+	return append(out, keys.decrypt(body, keys.data)...)
+}

@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/hex"
-	"path"
-	"strings"
 )
 
 // format is one kind of container.
@@ -60,8 +58,6 @@ func either(tests ...func(file) bool) func(file) bool {
 }
 
 func head(f file) []byte { return f.data[:min(len(f.data), headBytes)] }
-
-func extension(f file) string { return strings.ToLower(path.Ext(f.name)) }
 
 // formats are the kinds of containers in the order in which they are tried.
 func formats() []format {

@@ -123,6 +123,25 @@ func FuzzProgram(f *testing.F) {
 	fuzzReader(f, contained((*job).program), append([]byte("MZ-program"), rarOf("a.txt", "abc")...), append([]byte("MZ"), cabOf(f, false, "a", "abc")...))
 }
 
+func FuzzAutoIt(f *testing.F) {
+	fuzzReader(f, func(j *job, in file) error {
+		if autoItAt(in) < 0 {
+			return nil
+		}
+		return j.autoIt(in)
+	}, append([]byte(autoItMark+"50123456789abcdef\xff\x6d\xb0\xce\xbc\x29\x00\x00\xac\x29\x00\x00\x00\xaa\x45\x00\x00"), make([]byte, 24)...))
+}
+
+func FuzzAutoItCompression(f *testing.F) {
+	fuzzReader(f, func(j *job, in file) error {
+		r, err := newAutoIt(in.data)
+		if err != nil {
+			return err
+		}
+		return j.member(in, "a", r)
+	}, []byte("EA05\x00\x00\x00\x08\xb0\xd8\x6c"), []byte("EA06\x00\x00\x00\x08\x30\x98\x4c\xff"))
+}
+
 func FuzzInstallCabinet(f *testing.F) {
 	fuzzReader(f, func(j *job, in file) error {
 		return j.installCabinet(in, in.data, func(int) []byte { return in.data })

@@ -23,7 +23,7 @@ func plugin() serve.Plugin {
 		Name: "unpack", Version: "1.1.0", Summary: "Takes archives, compressed files and documents apart, layer by layer.",
 		Config: schema.Body{Attributes: []schema.Attribute{
 			{Name: "passwords", Summary: "words to try on what is encrypted, besides those of the mail", Type: schema.Strings, Sensitive: true},
-			{Name: "tool", Summary: "path of Debian's 7zz; found by itself where it is left out", Type: schema.String},
+			{Name: "tool", Summary: "path of Debian's 7zz; found by itself where it is left out", Type: schema.Path},
 		}},
 		Configure:  u.configure,
 		Unpacker:   u,

@@ -17,6 +17,8 @@ func (j *job) program(f file) error {
 		return j.tool7(f, "nsis", "")
 	case installTable(f) >= 0:
 		return j.installTable(f)
+	case autoItAt(f) >= 0:
+		return j.autoIt(f)
 	case len(setupFiles(f)) > 0:
 		return j.setupFiles(f)
 	}

@@ -228,7 +228,7 @@ func newLimitedSite(ctx context.Context, e *env) (*harness.Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, err := configs.ReadFile("config/unpack.hcl")
+	rules, err := configs.ReadFile("config/corpora.hcl")
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func scanMails(ctx context.Context, e *env, setup *harness.Setup, mails map[stri
 
 // containers attaches every container of the set to a mail and looks for the program among the parts.
 func containers(ctx context.Context, e *env) (err error) {
-	s, err := startSite(ctx, e, "unpack.hcl")
+	s, err := startSite(ctx, e, "corpora.hcl")
 	if err != nil {
 		return err
 	}

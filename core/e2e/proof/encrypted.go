@@ -19,7 +19,7 @@ import (
 // encrypted shows that sealed files are opened with a password that the mail says, and are an exception without; and that TNEF gives the files
 // that another reader's baselines name.
 func encrypted(ctx context.Context, e *env) (err error) {
-	s, err := startSite(ctx, e, "unpack.hcl")
+	s, err := startSite(ctx, e, "corpora.hcl")
 	if err != nil {
 		return err
 	}
