@@ -411,7 +411,7 @@ func autoItOf(form byte, name, content string) []byte {
 		for i := 0; i < digits.Len(); i += 8 {
 			var c byte
 			for _, bit := range []byte(digits.String()[i : i+8]) {
-				c = c<<1 | bit - '0'
+				c = c<<1 | (bit - '0')
 			}
 			body = append(body, c)
 		}
@@ -434,4 +434,66 @@ func autoItOf(form byte, name, content string) []byte {
 	out = binary.LittleEndian.AppendUint32(out, uint32(len(body))^keys.size)
 	out = append(out, make([]byte, 24)...)
 	return append(out, keys.decrypt(body, keys.data)...)
+}
+
+// peOf is the least that tells where a program's sections end, with something behind them.
+func peOf(behind []byte) []byte {
+	const headers, section = 64 + 24, 40
+	out := make([]byte, headers+section)
+	copy(out, "MZ")
+	out[60] = 64
+	copy(out[64:], "PE\x00\x00")
+	out[64+6] = 1
+	binary.LittleEndian.PutUint32(out[headers+16:], 8)
+	binary.LittleEndian.PutUint32(out[headers+20:], uint32(len(out)))
+	return append(append(out, "section."...), behind...)
+}
+
+// installTableOf is what stands behind a setup program that carries an .msi.
+func installTableOf(t testing.TB, name, content string) []byte {
+	table := append([]byte(installMark), 1)
+	table = append(table, make([]byte, 46-len(table))...)
+	entry := make([]byte, 312)
+	copy(entry, name)
+	packed := zlibOf(t, content)
+	entry[268] = byte(len(packed))
+	key := []byte(name)
+	for i, c := range packed {
+		k := i % 1024 % len(key)
+		c ^= key[k] ^ []byte{0xec, 0xca, 0x79, 0xf8}[k%4]
+		packed[i] = c<<4 | c>>4
+	}
+	return peOf(append(append(table, entry...), packed...))
+}
+
+// setupFilesOf is the other kind, with a cabinet of InstallShield's own in two files.
+func setupFilesOf(t testing.TB, name, content string) []byte {
+	packed := deflated(t, content)
+	volume := append([]byte("ISc("), make([]byte, 60)...)
+	at := len(volume)
+	volume = append(binary.LittleEndian.AppendUint16(volume, uint16(len(packed))), packed...)
+	const descriptor, table = 64, 64
+	directory := make([]byte, 512)
+	copy(directory, "ISc(\x00\x95\x00\x01")
+	put := func(at, v int) { binary.LittleEndian.PutUint32(directory[at:], uint32(v)) }
+	put(12, descriptor)
+	put(descriptor+0xc, table)
+	put(descriptor+0x28, 1)
+	put(descriptor+0x2c, 32)
+	file := descriptor + table + 32
+	directory[file] = 4
+	put(file+2, len(content))
+	put(file+10, len(packed)+2)
+	put(file+18, at)
+	directory[file+0x3a], directory[file+0x55] = 200, 1
+	copy(directory[descriptor+table+200:], name)
+	var out []byte
+	for _, f := range []struct {
+		name    string
+		content []byte
+	}{{"data1.cab", volume}, {"data1.hdr", directory}} {
+		out = append(out, fmt.Sprintf("%s\x00Disk1\\%s\x000.0.0.0\x00%d\x00", f.name, f.name, len(f.content))...)
+		out = append(out, f.content...)
+	}
+	return peOf(out)
 }

@@ -95,6 +95,8 @@ func TestEveryFormatGivesItsFiles(t *testing.T) {
 		{"BinHex", "a.hqx", []byte(binHexOf("a.bin", "some \x90 content")), []string{"a.bin=some \x90 content"}},
 		{"AutoIt", "a.exe", autoItOf(autoItOld, "a.exe", "abc"), []string{"a.exe=abc"}},
 		{"AutoIt from 3.3 on", "a.exe", autoItOf(autoItNew, "a.exe", "abcabc"), []string{"a.exe=abcabc"}},
+		{"InstallShield with an .msi", "setup.exe", installTableOf(t, "a.msi", "abc"), []string{"a.msi=abc"}},
+		{"InstallShield with cabinets of its own", "setup.exe", setupFilesOf(t, "a.txt", "abc"), []string{"data1.cab=...", "data1.hdr=...", "a.txt=abc"}},
 		{"sis", "a.sis", append([]byte("........\x19\x04\x00\x10...."), zlibOf(t, "abc")...), []string{"file-1.bin=abc"}},
 		{"office document, without what only styles it", "a.docx",
 			zipOf(t, zip.Deflate, "[Content_Types].xml", "<t/>", "word/styles.xml", "<s/>", "word/vbaProject.bin", "v", "word/theme/theme1.xml", program),
