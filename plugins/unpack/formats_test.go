@@ -64,6 +64,8 @@ func TestEveryFormatGivesItsFiles(t *testing.T) {
 		{"7z", "a.7z", seed(t, "plain.7z"), []string{"words2.txt=..."}},
 		{"7z behind a program", "a.exe", append([]byte("MZ-program"), seed(t, "plain.7z")...), []string{"words2.txt=..."}},
 		{"cab behind a program", "a.exe", append([]byte("MZ-program"), cabOf(t, true, "a.txt", "abc")...), []string{"a.txt=abc"}},
+		{"gzip, two members and padding", "a.gz", slices.Concat(gzipOf(t, []byte("one ")), gzipOf(t, []byte("two")), make([]byte, 100)), []string{"a=one two"}},
+		{"gzip with something behind", "a.gz", append(gzipOf(t, []byte("one")), "garbage"...), []string{"a=one", "archive_broken"}},
 		{"bzip2", "words.txt.bz2", seed(t, "words.txt.bz2"), []string{"words.txt=..."}},
 		{"xz", "words.txt.xz", seed(t, "words.txt.xz"), []string{"words.txt=..."}},
 		{"xz, two streams", "words.txt.xz", append(seed(t, "words.txt.xz"), seed(t, "words.txt.xz")...), []string{"words.txt=..."}},
@@ -126,6 +128,7 @@ func TestSeedsOfOtherPrograms(t *testing.T) {
 	}{
 		{seed: "deflate64.zip", words: true}, {seed: "lzma.zip"}, {seed: "bzip2.zip"}, {seed: "xz.zip"}, {seed: "plain.7z"}, {seed: "words.txt.xz"},
 		{seed: "words.txt.bz2"}, {seed: "ppmd.zip", tool: true}, {seed: "disk.iso.gz", tool: true},
+		{seed: "words.txt.Z", tool: true},
 	} {
 		t.Run(test.seed, func(t *testing.T) {
 			if test.tool && tool == "" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
 	"errors"
@@ -18,15 +19,61 @@ import (
 const windowBytes = 64 << 20
 
 func (j *job) gzip(f file) error {
-	r, err := gzip.NewReader(bufio.NewReader(f.reader()))
+	in := f.reader()
+	r, err := gzip.NewReader(in)
 	if err != nil {
 		return err
 	}
+	r.Multistream(false)
 	name := path.Base(r.Name)
 	if r.Name == "" {
 		name = innerName(f.name, ".gz", ".tgz")
 	}
-	return j.member(f, name, r)
+	return j.member(f, name, &gzipMembers{in: in, r: r})
+}
+
+// gzipMembers reads the members of a gzip file one after the other. Zeros behind the last one are padding, as tapes have it.
+type gzipMembers struct {
+	in *bytes.Reader
+	r  *gzip.Reader
+}
+
+func (g *gzipMembers) Read(p []byte) (int, error) {
+	for {
+		n, err := g.r.Read(p)
+		if err == nil || !errors.Is(err, io.EOF) {
+			return n, err
+		}
+		if n > 0 {
+			return n, nil // the end comes again
+		}
+		padding, err := g.padding()
+		if err != nil {
+			return 0, err
+		}
+		if padding {
+			return 0, io.EOF
+		}
+		if err := g.r.Reset(g.in); err != nil {
+			return 0, err
+		}
+		g.r.Multistream(false)
+	}
+}
+
+// padding reports whether only zeros follow.
+func (g *gzipMembers) padding() (bool, error) {
+	at := g.in.Size() - int64(g.in.Len())
+	for {
+		c, err := g.in.ReadByte()
+		if err != nil {
+			return true, nil
+		}
+		if c != 0 {
+			_, err := g.in.Seek(at, io.SeekStart)
+			return false, err
+		}
+	}
 }
 
 func (j *job) bzip2(f file) error {

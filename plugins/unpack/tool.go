@@ -76,7 +76,8 @@ type toolEntry struct {
 const toolFiles = 64
 
 // tool7 opens a container with 7zz in a confined child process: it reads one file in the plugin's own folder, under a neutral name, and
-// writes to a pipe. No name out of the container reaches a file system.
+// writes to a pipe. No name out of the container reaches a file system. A container of one file, whose name is known from elsewhere, is not
+// listed before.
 func (j *job) tool7(f file, kind, name string) error {
 	if j.settings.tool == "" {
 		return j.trouble(scanner.TroublePlugin, "tool_missing", fmt.Sprintf("%s: 7zz is not installed, which opens %s", f.name, kind))
@@ -86,6 +87,9 @@ func (j *job) tool7(f file, kind, name string) error {
 		return errOutside{err}
 	}
 	defer func() { _ = os.RemoveAll(filepath.Dir(in)) }()
+	if name != "" {
+		return j.run([]string{"x", "-so", "-p-", "-t" + kind, "--", in}, func(out io.Reader) error { return j.member(f, name, out) })
+	}
 	entries, err := j.list(in, kind)
 	if len(entries) == 0 {
 		return err
@@ -97,9 +101,6 @@ func (j *job) tool7(f file, kind, name string) error {
 	if !known && len(entries) > toolFiles {
 		entries, known = entries[:toolFiles], false
 		err = errors.Join(err, fmt.Errorf("only the first %d files were read", toolFiles))
-	}
-	if name != "" {
-		entries[0].name = name
 	}
 	var openErr error
 	if known {
