@@ -26,12 +26,13 @@ func isHTML(f file) bool {
 
 // smuggled are the forms in which pages carry files: data: URIs, long strings of base64 or hexadecimal digits, and arrays of numbers that
 // a script makes a file of.
-type smuggled struct{ data, quoted, numbers *regexp.Regexp }
+type smuggled struct{ data, quoted, numbers, joint *regexp.Regexp }
 
 func newSmuggled() smuggled {
 	return smuggled{
 		data:    regexp.MustCompile(`(?i)data:([a-z0-9.+/-]*)((?:;[a-z0-9=."_-]+)*),([^"'<>\s)]+)`),
 		quoted:  regexp.MustCompile("[\"'`]([A-Za-z0-9+/_=\\s\\\\-]{48,})[\"'`]"),
+		joint:   regexp.MustCompile("[\"'`]\\s*\\+\\s*[\"'`]"),
 		numbers: regexp.MustCompile(`\[((?:\s*(?:0x[0-9a-fA-F]{1,2}|[0-9]{1,3})\s*,){16,}\s*(?:0x[0-9a-fA-F]{1,2}|[0-9]{1,3})\s*)\]`),
 	}
 }
@@ -39,7 +40,10 @@ func newSmuggled() smuggled {
 // html emits the files that a page carries in itself.
 func (j *job) html(f file) error {
 	const most = 16 << 20
-	text := f.data[:min(len(f.data), most)]
+	if len(f.data) > most {
+		return j.limit("html_size", fmt.Sprintf("%s: a page of more than %d bytes", f.name, most))
+	}
+	text := f.data
 	lower := bytes.ToLower(text)
 	hasData, hasScript := bytes.Contains(lower, []byte("data:")), bytes.Contains(lower, []byte("<script"))
 	if !hasData && !hasScript {
@@ -58,7 +62,7 @@ func (j *job) html(f file) error {
 		return j.bytes(f, fmt.Sprintf("%s-%d%s", kind, number, extensionOf(content)), content)
 	}
 	if hasData {
-		for _, m := range forms.data.FindAllSubmatch(text, maxSmuggled) {
+		for _, m := range forms.data.FindAllSubmatch(text, -1) {
 			content, ok := dataURI(string(m[2]), string(m[3]))
 			if !ok || len(content) == 0 || isPassiveData(string(m[1]), content) {
 				continue
@@ -71,7 +75,9 @@ func (j *job) html(f file) error {
 	if !hasScript {
 		return nil
 	}
-	for _, m := range forms.quoted.FindAllSubmatch(text, maxSmuggled) {
+	// Scripts put a string together from pieces, so that it is not found.
+	text = forms.joint.ReplaceAll(text, nil)
+	for _, m := range forms.quoted.FindAllSubmatch(text, -1) {
 		for _, content := range decodings(m[1]) {
 			if isWorthwhile(content) {
 				if err := give("script", content); err != nil {
@@ -81,7 +87,7 @@ func (j *job) html(f file) error {
 			}
 		}
 	}
-	for _, m := range forms.numbers.FindAllSubmatch(text, maxSmuggled) {
+	for _, m := range forms.numbers.FindAllSubmatch(text, -1) {
 		if content := numbersOf(string(m[1])); isWorthwhile(content) {
 			if err := give("script", content); err != nil {
 				return err
@@ -90,9 +96,6 @@ func (j *job) html(f file) error {
 	}
 	return nil
 }
-
-// maxSmuggled bounds the files looked for in one page.
-const maxSmuggled = 200
 
 // dataURI decodes what stands behind "data:" (RFC 2397).
 func dataURI(parameters, text string) ([]byte, bool) {

@@ -88,10 +88,8 @@ func isPicture(f file) bool {
 // picture reports the links in a picture's QR codes. A picture that cannot be read shows nothing to anybody: it is no trouble. What stands
 // behind a picture may be an archive.
 func (j *job) picture(f file) error {
-	if hasZipEnd(f) {
-		if err := j.zip(f); err != nil {
-			return err
-		}
+	if err := j.archivesInside(f); err != nil {
+		return err
 	}
 	if j.pictures++; j.pictures > maxPictures || len(f.data) > maxPictureBytes {
 		return nil

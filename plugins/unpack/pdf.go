@@ -13,7 +13,7 @@ import (
 
 // Bounds of what is looked at in one PDF.
 const (
-	maxPDFStreams = 4000
+	maxPDFStreams = 200_000
 	maxPDFText    = 32 << 20 // of inflated streams that are searched for links and objects
 	pdfHead       = 1024     // a PDF may begin this late
 )

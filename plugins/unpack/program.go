@@ -22,14 +22,24 @@ func (j *job) program(f file) error {
 	case len(setupFiles(f)) > 0:
 		return j.setupFiles(f)
 	}
-	for _, a := range archivesInside(f.data) {
-		inner := file{number: f.number, layer: f.layer, name: f.name, data: f.data[a.at:]}
-		if err := a.open(j, inner); err != nil {
+	return j.archivesInside(f)
+}
+
+// archivesInside opens the archives that stand in or behind a file of another kind.
+func (j *job) archivesInside(f file) error {
+	found := archivesInside(f.data)
+	for _, a := range found {
+		if err := a.open(j, file{number: f.number, layer: f.layer, name: f.name, data: f.data[a.at:]}); err != nil {
 			if ends(err) {
 				return err
 			}
-			return j.broken(f, err)
+			if err := j.broken(f, err); err != nil {
+				return err
+			}
 		}
+	}
+	if len(found) == maxInside {
+		return j.limit("archives_inside", fmt.Sprintf("%s: %d archives inside, or more", f.name, maxInside))
 	}
 	if hasZipEnd(f) {
 		return j.zip(f)
@@ -43,12 +53,14 @@ type inside struct {
 	open func(*job, file) error
 }
 
+// maxInside is how many archives are looked for inside of one file.
+const maxInside = 32
+
 // archivesInside finds archives whose header proves that it is one.
 func archivesInside(data []byte) []inside {
-	const most = 8
 	var found []inside
 	search := func(mark string, valid func([]byte) bool, open func(*job, file) error) {
-		for at := 1; len(found) < most; {
+		for at := 1; len(found) < maxInside; {
 			i := bytes.Index(data[min(at, len(data)):], []byte(mark))
 			if i < 0 {
 				return
@@ -56,7 +68,6 @@ func archivesInside(data []byte) []inside {
 			at += i
 			if valid(data[at:]) {
 				found = append(found, inside{at, open})
-				return
 			}
 			at++
 		}

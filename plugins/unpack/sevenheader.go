@@ -21,9 +21,10 @@ func check7z(data []byte) error {
 		return nil
 	}
 	offset, size := binary.LittleEndian.Uint64(data[12:]), binary.LittleEndian.Uint64(data[20:])
-	if offset > uint64(len(data)-start) || size > uint64(len(data)-start)-offset {
+	if offset > uint64(len(data)-start) {
 		return nil
 	}
+	size = min(size, uint64(len(data)-start)-offset) // the library begins to read what is cut off
 	header := data[start+offset : start+offset+size]
 	for range 4 {
 		w := &sevenWalker{rest: header, total: len(header)}
@@ -37,11 +38,15 @@ func check7z(data []byte) error {
 				return w.claim
 			}
 			at := start + w.packAt
-			if at < start || at > uint64(len(data)) || w.packSizes[0] > uint64(len(data))-at || w.folders[0].size > most {
+			if at < start || at > uint64(len(data)) {
 				return nil
 			}
+			if w.folders[0].size > most {
+				return errClaims
+			}
 			var err error
-			if header, err = w.folders[0].decode(data[at : at+w.packSizes[0]]); err != nil {
+			header, err = w.folders[0].decode(data[at : at+min(w.packSizes[0], uint64(len(data))-at)])
+			if len(header) == 0 && err != nil {
 				return nil
 			}
 		default:
@@ -103,9 +108,11 @@ func (w *sevenWalker) number() uint64 {
 }
 
 // count reads how many things follow, of which every one takes at least a byte.
-func (w *sevenWalker) count() int {
+func (w *sevenWalker) count() int { return w.countTo(maxEntries) }
+
+func (w *sevenWalker) countTo(most int) int {
 	n := w.number()
-	if n > uint64(min(w.total, maxEntries)) {
+	if n > uint64(min(w.total, most)) {
 		w.claim = fmt.Errorf("%w: %d entries", errClaims, n)
 		w.failed = true
 		return 0
@@ -118,7 +125,7 @@ func (w *sevenWalker) header() {
 		switch w.byte() {
 		case 0x02: // properties of the archive
 			for !w.failed && w.byte() != 0 {
-				w.take(w.number())
+				w.take(uint64(w.count()))
 			}
 		case 0x03, 0x04:
 			w.streams()
@@ -216,7 +223,8 @@ func (w *sevenWalker) unpackInfo() {
 
 func (w *sevenWalker) folder() sevenFolder {
 	f := sevenFolder{streams: 1}
-	coders, inputs := w.count(), 0
+	const mostCoders = 64 // 7-Zip itself takes 32
+	coders, inputs := w.countTo(mostCoders), 0
 	for range coders {
 		if w.failed {
 			return f
@@ -225,10 +233,10 @@ func (w *sevenWalker) folder() sevenFolder {
 		c := sevenCoder{id: w.take(uint64(flags & 0xf))}
 		in, out := 1, 1
 		if flags&0x10 != 0 {
-			in, out = w.count(), w.count()
+			in, out = w.countTo(mostCoders), w.countTo(mostCoders)
 		}
 		if flags&0x20 != 0 {
-			c.properties = w.take(w.number())
+			c.properties = w.take(uint64(w.count()))
 		}
 		inputs, f.outputs = inputs+in, f.outputs+out
 		f.coders = append(f.coders, c)

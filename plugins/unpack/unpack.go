@@ -183,6 +183,9 @@ func (j *job) open(f file) error {
 		return j.limit("layers", fmt.Sprintf("%s: more than %d layers", f.name, j.budget.Layers))
 	}
 	err := j.contained(f, reader)
+	if (err == nil || !ends(err)) && reader.polyglot && hasZipEnd(f) {
+		err = errors.Join(err, j.contained(f, &format{name: "zip", open: (*job).zip}))
+	}
 	if err == nil || ends(err) {
 		return err
 	}

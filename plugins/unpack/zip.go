@@ -122,6 +122,7 @@ func directoryEntries(data []byte) (entries []zipEntry, truncated bool, err erro
 			size: member.UncompressedSize64, extra: member.Extra, content: data[offset:end],
 		})
 	}
+	truncated = truncated || len(r.File) > maxEntries
 	slices.SortFunc(extents, func(a, b extent) int { return int(a.from - b.from) })
 	for i := 1; i < len(extents); i++ {
 		if extents[i].from < extents[i-1].to {
