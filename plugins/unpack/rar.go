@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/nwaples/rardecode/v2"
@@ -50,9 +51,6 @@ func rarListing(data []byte, password string) (headers []*rardecode.FileHeader, 
 		var h *rardecode.FileHeader
 		if h, err = r.Next(); err == nil {
 			headers = append(headers, h)
-			if h.Encrypted { // its content is not read here, and what follows needs the password
-				return headers, h.HeaderEncrypted, nil
-			}
 		}
 	}
 	sealed = errors.Is(err, rardecode.ErrArchiveEncrypted)
@@ -63,7 +61,7 @@ func rarListing(data []byte, password string) (headers []*rardecode.FileHeader, 
 }
 
 func needsPassword(headers []*rardecode.FileHeader) bool {
-	return len(headers) > 0 && headers[len(headers)-1].Encrypted
+	return slices.ContainsFunc(headers, func(h *rardecode.FileHeader) bool { return h.Encrypted })
 }
 
 // rarMembers emits the files. Those whose name is all that is known are named.
