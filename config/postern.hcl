@@ -28,6 +28,12 @@ plugin "unpack" {
 plugin "atse" {
   command = "postern-atse"
 }
+plugin "snap" {
+  command = "postern-snap"
+  config {
+    internal_domains = ["example.org"] # look-alikes of them are looked for
+  }
+}
 plugin "filetype" {
   command = "postern-filetype"
 }

@@ -6,8 +6,8 @@ package analysis
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -19,24 +19,29 @@ import (
 
 // Sandbox is the analyzer plugin of a generation.
 type Sandbox interface {
+	// Choose names the server for a sample, none of those excluded; "" where none can be reached.
+	Choose(ctx context.Context, exclude []string) (server string, err error)
 	// Submit hands one sample over. An error says that it is not known whether the sandbox has it.
 	Submit(ctx context.Context, sample *Sample) (*Receipt, error)
-	// Results asks for many at once and returns what is known, by SHA-256.
+	// Results asks one server for many at once and returns what is known, by SHA-256.
 	Results(ctx context.Context, submissions []store.Submission) (map[string]Result, error)
+	// Restart ends the analyzer's processes, which are then started anew.
+	Restart()
 }
 
 // Sample is what is handed over.
 type Sample struct {
 	message.Sample
-	AskFirst string // the server that may have it from an earlier attempt
+	Server   string
+	AskFirst bool // the server may have it from an earlier attempt
 	Content  io.Reader
 }
 
-// Receipt says what became of a submission. A zero Verdict means that it is under way.
+// Receipt says what became of a submission. A nil Verdict means that it is under way, unless the server was unreachable.
 type Receipt struct {
-	Server, Remote string
-	Verdict        *message.Verdict
-	Unreachable    bool
+	Remote      string
+	Verdict     *message.Verdict
+	Unreachable bool
 }
 
 // Result is the state of a submission; a nil Verdict: not known yet.
@@ -51,7 +56,7 @@ type Generation interface {
 	Release()
 }
 
-// Desk does the work.
+// Desk does the work. Its methods are called by one goroutine each.
 type Desk struct {
 	Store   store.Store
 	Acquire func() Generation
@@ -61,60 +66,77 @@ type Desk struct {
 	Log  hclog.Logger
 
 	kick chan struct{}
+
+	mu       sync.Mutex
+	requests []store.Sample // noted by Request, to be worked off
+
+	swept     time.Time
+	looked    time.Time
+	restarted string // the setting as it was last seen
 }
 
 const (
 	tick = time.Second
 	// claimFor is how long another gateway leaves a claimed submission alone. Handing a large sample over must fit in.
 	claimFor = 3 * time.Minute
-	batch    = 64
-	// queryEvery is the time between two queries of one sample (guide page 6).
+	// submitBatch bounds the samples that are handed over side by side, askBatch those that are asked for in one call.
+	submitBatch = 16
+	askBatch    = 500
+	wakeAtOnce  = 16
+	// queryEvery is the time between two queries of one sample (product guide, page 6).
 	queryEvery = time.Minute
-	// sweepEvery is how often held copies are looked through for samples that nobody submitted, after a crash in between.
+	// retryEvery is the time between two attempts to hand a sample over.
+	retryEvery = 15 * time.Second
+	// sweepEvery is how often waits are looked through that nobody serves, after a crash in between.
 	sweepEvery = time.Minute
+	sweepBatch = 500
+	// mostRequests bounds what Request notes in memory; the sweep finds the rest.
+	mostRequests = 10_000
 )
 
 // The states of a store.Submission.
 const (
-	stateIntent  = "intent"
-	statePending = "pending"
+	stateIntent  = "intent"  // noted; where Server is set it may have got there already
+	statePending = "pending" // the sandbox has it
 	stateDone    = "done"
 )
 
 // Init makes the desk ready; call it once before anything else.
 func (d *Desk) Init() { d.kick = make(chan struct{}, 1) }
 
-// Request notes the samples that copies began to wait for. It only writes rows; Run does the rest.
-func (d *Desk) Request(ctx context.Context, samples []store.Sample) {
-	for i := range samples {
-		s := &samples[i]
-		now := d.Now()
-		_, _, err := d.Store.Submit(ctx, store.Submission{
-			Key: s.Sample.Key, SHA1: s.Sample.SHA1, State: stateIntent, NextAt: now, Created: now,
-		})
-		if err != nil && ctx.Err() == nil {
-			// The sweep finds it again.
-			d.Log.Error("noting a sample failed", "message", s.MessageID, "sha256", s.Sample.Key.SHA256, "error", err)
-		}
+// Request notes the samples that copies began to wait for. It does no I/O: whoever takes mail in is never kept waiting by it.
+func (d *Desk) Request(samples []store.Sample) {
+	d.mu.Lock()
+	if room := mostRequests - len(d.requests); room > 0 {
+		d.requests = append(d.requests, samples[:min(room, len(samples))]...)
 	}
+	d.mu.Unlock()
 	select {
 	case d.kick <- struct{}{}:
 	default:
 	}
 }
 
-// Run submits and asks until ctx ends.
+// Run submits and asks until ctx ends. Handing samples over does not keep results from being asked for.
 func (d *Desk) Run(ctx context.Context) {
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		ticks := time.NewTicker(tick)
+		defer ticks.Stop()
+		for {
+			d.Ask(ctx)
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticks.C:
+			}
+		}
+	})
+	defer asking.Wait()
 	ticks := time.NewTicker(tick)
 	defer ticks.Stop()
-	var swept time.Time
 	for {
-		if now := d.Now(); now.Sub(swept) >= sweepEvery {
-			swept = now
-			d.sweep(ctx)
-		}
-		for d.work(ctx) == batch && ctx.Err() == nil {
-		}
+		d.Submit(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -124,128 +146,79 @@ func (d *Desk) Run(ctx context.Context) {
 	}
 }
 
-// sweep requests every sample that a held copy waits for; those that are submitted already stay as they are.
+// Submit looks after the cache, serves the waits that are new or were forgotten, and hands samples over that are due.
+func (d *Desk) Submit(ctx context.Context) {
+	d.look(ctx)
+	d.mu.Lock()
+	noted := d.requests
+	d.requests = nil
+	d.mu.Unlock()
+	d.serve(ctx, noted)
+	if now := d.Now(); now.Sub(d.swept) >= sweepEvery {
+		d.swept = now
+		d.sweep(ctx)
+	}
+	for d.submitDue(ctx) == submitBatch && ctx.Err() == nil {
+	}
+}
+
+// Ask asks for the results that are due.
+func (d *Desk) Ask(ctx context.Context) {
+	for d.askDue(ctx) == askBatch && ctx.Err() == nil {
+	}
+}
+
+// sweep serves waits that nobody works on.
 func (d *Desk) sweep(ctx context.Context) {
-	query := store.CopyQuery{States: []store.CopyState{store.CopyHeld}}
-	for page := (store.Page{Limit: batch}); ; {
-		rows, next, _, err := d.Store.Copies(ctx, query, page)
-		if err != nil {
-			if ctx.Err() == nil {
-				d.Log.Error("looking through held messages failed", "error", err)
-			}
-			return
-		}
-		for i := range rows {
-			var samples []store.Sample
-			for _, s := range rows[i].Fate.Waits {
-				samples = append(samples, store.Sample{CopyID: rows[i].ID, MessageID: rows[i].MessageID, Sample: s})
-			}
-			d.Request(ctx, samples)
-		}
-		if next == "" {
-			return
-		}
-		page.After = next
+	samples, err := d.Store.Unserved(ctx, sweepBatch)
+	if err != nil {
+		d.failed(ctx, "looking for samples that nobody works on failed", err)
+		return
 	}
+	d.serve(ctx, samples)
 }
 
-// work takes what is due one step further and returns how many there were.
-func (d *Desk) work(ctx context.Context) int {
-	now := d.Now()
-	due, err := d.Store.DueSubmissions(ctx, now, now.Add(claimFor), batch)
-	if err != nil {
-		if ctx.Err() == nil {
-			d.Log.Error("looking for due samples failed", "error", err)
-		}
-		return 0
-	}
-	if len(due) == 0 {
-		return 0
-	}
-	generation := d.Acquire()
-	defer generation.Release()
-	pending := map[string][]store.Submission{} // by server
-	for i := range due {
-		waiting, err := d.Store.Waiting(ctx, due[i].Key)
+// serve sees to it that samples are under way, and wakes copies whose verdicts are known already.
+func (d *Desk) serve(ctx context.Context, samples []store.Sample) {
+	var wake []string
+	for i := range samples {
+		s := &samples[i]
+		now := d.Now()
+		current, created, err := d.Store.Submit(ctx, store.Submission{
+			Key: s.Sample.Key, SHA1: s.Sample.SHA1, State: stateIntent, NextAt: now, Created: now,
+		})
 		switch {
-		case err != nil:
-			d.Log.Error("looking who waits for a sample failed", "sha256", due[i].Key.SHA256, "error", err)
-		case len(waiting) == 0 || generation.Sandbox() == nil:
-			// Nobody wants to know any more, or there is nobody to ask: whoever waits is served by the deadline.
-			d.finish(ctx, &due[i], nil, generation)
-		case due[i].State == stateIntent:
-			d.submit(ctx, generation, &due[i], waiting)
-		default:
-			pending[due[i].Server] = append(pending[due[i].Server], due[i])
+		case err != nil: // the sweep finds it again
+			d.failed(ctx, "noting a sample failed", err, "message", s.MessageID, "sha256", s.Sample.Key.SHA256)
+		case !created && current.State == stateDone:
+			wake = append(wake, s.CopyID)
 		}
 	}
-	for server, list := range pending {
-		d.ask(ctx, generation, server, list)
-	}
-	return len(due)
+	d.wake(ctx, wake)
 }
 
-// submit hands one sample over. Where the content cannot be found in one message that waits it is looked for in the next.
-func (d *Desk) submit(ctx context.Context, generation Generation, s *store.Submission, waiting []store.Sample) {
-	receipt, err := d.hand(ctx, generation, s, waiting)
-	if err != nil || receipt.Unreachable {
-		d.Log.Warn("submitting a sample failed; it is tried again", "sha256", s.Key.SHA256, "error", err)
-		d.postpone(ctx, s)
-		return
-	}
-	s.Server, s.Remote, s.Analyzer = receipt.Server, receipt.Remote, generation.Policy().AnalyzerName()
-	if receipt.Verdict != nil {
-		d.finish(ctx, s, receipt.Verdict, generation)
-		return
-	}
-	s.State, s.NextAt = statePending, d.Now().Add(generation.Policy().VirtualAnalyzer.QueryDelay)
-	d.update(ctx, s)
-	d.Log.Info("sample submitted", "sha256", s.Key.SHA256, "server", s.Server, "waiting", len(waiting))
-}
-
-func (d *Desk) hand(ctx context.Context, generation Generation, s *store.Submission, waiting []store.Sample) (*Receipt, error) {
-	var failed error
-	for i := range waiting {
-		content, err := generation.OpenSample(ctx, &waiting[i])
-		if err != nil {
-			failed = errors.Join(failed, err)
-			continue
+// wake judges copies again, several side by side.
+func (d *Desk) wake(ctx context.Context, copies []string) {
+	var waking sync.WaitGroup
+	places := make(chan struct{}, wakeAtOnce)
+	for _, id := range copies {
+		if ctx.Err() != nil {
+			break
 		}
-		receipt, err := generation.Sandbox().Submit(ctx, &Sample{Sample: waiting[i].Sample, AskFirst: s.Server, Content: content})
-		if err := errors.Join(err, content.Close()); err != nil {
-			return nil, fmt.Errorf("submit sample: %w", err)
-		}
-		return receipt, nil
+		places <- struct{}{}
+		waking.Go(func() {
+			defer func() { <-places }()
+			d.Wake(ctx, id)
+		})
 	}
-	return nil, fmt.Errorf("open sample: %w", failed)
-}
-
-// ask queries one server for all of its submissions.
-func (d *Desk) ask(ctx context.Context, generation Generation, server string, list []store.Submission) {
-	results, err := generation.Sandbox().Results(ctx, list)
-	if err != nil {
-		d.Log.Warn("asking the sandbox failed; it is asked again", "server", server, "samples", len(list), "error", err)
-	}
-	for i := range list {
-		if result, known := results[list[i].Key.SHA256]; known && result.Verdict != nil {
-			d.finish(ctx, &list[i], result.Verdict, generation)
-			continue
-		}
-		d.postpone(ctx, &list[i])
-	}
-}
-
-func (d *Desk) postpone(ctx context.Context, s *store.Submission) {
-	s.Attempts++
-	s.Asked, s.NextAt = d.Now(), d.Now().Add(queryEvery)
-	d.update(ctx, s)
+	waking.Wait()
 }
 
 // finish ends a submission and wakes who waits. Only a verdict with a level is cached.
-func (d *Desk) finish(ctx context.Context, s *store.Submission, verdict *message.Verdict, generation Generation) {
+func (d *Desk) finish(ctx context.Context, s *store.Submission, verdict *message.Verdict, va *policy.VirtualAnalyzer) {
 	s.State, s.Verdict, s.Asked, s.Expires = stateDone, verdict, d.Now(), time.Time{}
-	if verdict != nil && verdict.State == message.VerdictDone && generation.Policy().VirtualAnalyzer != nil {
-		s.Expires = d.Now().Add(generation.Policy().VirtualAnalyzer.CacheExpiry)
+	if verdict != nil && verdict.State == message.VerdictDone && va != nil {
+		s.Expires = d.Now().Add(va.CacheExpiry)
 	}
 	if !d.update(ctx, s) || verdict == nil {
 		return
@@ -253,22 +226,33 @@ func (d *Desk) finish(ctx context.Context, s *store.Submission, verdict *message
 	d.Log.Info("sample analysed", "sha256", s.Key.SHA256, "server", s.Server, "state", verdict.State, "risk", verdict.Level)
 	waiting, err := d.Store.Waiting(ctx, s.Key)
 	if err != nil {
-		d.Log.Error("looking who waits for a sample failed; they are served by their deadline", "sha256", s.Key.SHA256, "error", err)
+		d.failed(ctx, "looking who waits for a sample failed; the sweep wakes them", err, "sha256", s.Key.SHA256)
 		return
 	}
+	var copies []string
 	for i := range waiting {
-		d.Wake(ctx, waiting[i].CopyID)
+		copies = append(copies, waiting[i].CopyID)
 	}
+	d.wake(ctx, copies)
 }
 
+// update records a state; false where another gateway was first, or the store failed.
 func (d *Desk) update(ctx context.Context, s *store.Submission) bool {
 	err := d.Store.UpdateSubmission(ctx, *s)
 	switch {
 	case err == nil:
+		s.Version++
 		return true
-	case errors.Is(err, store.ErrConflict), ctx.Err() != nil:
+	case errors.Is(err, store.ErrConflict):
 	default:
-		d.Log.Error("recording a sample's state failed", "sha256", s.Key.SHA256, "error", err)
+		d.failed(ctx, "recording a sample's state failed", err, "sha256", s.Key.SHA256)
 	}
 	return false
+}
+
+// failed logs trouble with the store, unless it is the end of the work.
+func (d *Desk) failed(ctx context.Context, text string, err error, with ...any) {
+	if ctx.Err() == nil {
+		d.Log.Error(text, append(with, "error", err)...)
+	}
 }

@@ -20,6 +20,23 @@ type Plugin struct {
 	Now  func() time.Time
 }
 
+// Choose asks the plugin for a server.
+func (p *Plugin) Choose(ctx context.Context, exclude []string) (string, error) {
+	lease, err := p.Pool.Acquire(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer lease.Release()
+	response, err := pluginv1.NewAnalyzerServiceClient(lease.Conn()).Choose(lease.Context, &pluginv1.ChooseRequest{Exclude: exclude})
+	if err != nil {
+		return "", fmt.Errorf("plugin %s: choose a server: %w", p.Name, err)
+	}
+	return response.GetServer(), nil
+}
+
+// Restart ends the plugin's processes; the pool starts them anew.
+func (p *Plugin) Restart() { p.Pool.Restart() }
+
 // Submit streams the sample to the plugin.
 func (p *Plugin) Submit(ctx context.Context, sample *Sample) (*Receipt, error) {
 	lease, err := p.Pool.Acquire(ctx)
@@ -33,7 +50,7 @@ func (p *Plugin) Submit(ctx context.Context, sample *Sample) (*Receipt, error) {
 	}
 	err = stream.Send(&pluginv1.SubmitRequest{Frame: &pluginv1.SubmitRequest_Opening{Opening: &pluginv1.SubmitOpening{
 		Sha1: sample.SHA1, Sha256: sample.Key.SHA256, Kind: kindOf(sample.Key.Kind), Name: sample.Display, Size: uint64(sample.Size),
-		AskFirst: sample.AskFirst,
+		Server: sample.Server, AskFirst: sample.AskFirst,
 	}}})
 	if err == nil {
 		err = sendContent(stream, sample.Content)
@@ -45,7 +62,7 @@ func (p *Plugin) Submit(ctx context.Context, sample *Sample) (*Receipt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: submit: %w", p.Name, err)
 	}
-	receipt := &Receipt{Server: response.GetServer(), Remote: response.GetSubmission()}
+	receipt := &Receipt{Remote: response.GetSubmission()}
 	receipt.Unreachable = response.GetState() == pluginv1.AnalysisState_ANALYSIS_STATE_UNREACHABLE
 	// A sample that was analysed before has its verdict asked for like any other: this answer holds no level.
 	if response.GetState() != pluginv1.AnalysisState_ANALYSIS_STATE_DONE {

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"mime"
+	"net"
 	"strings"
 	"time"
 
@@ -108,7 +109,7 @@ func (c *Composer) Bounce(r *Report) []byte {
 	for i := range r.Failures {
 		status(&b, &r.Failures[i])
 	}
-	fmt.Fprintf(&b, "--%s\r\n", boundary)
+	fmt.Fprintf(&b, "\r\n--%s\r\n", boundary) // the last block ends with its own empty line
 	returned(&b, r.Header)
 	fmt.Fprintf(&b, "--%s--\r\n", boundary)
 	return b.Bytes()
@@ -142,7 +143,11 @@ func status(b *bytes.Buffer, f *Failure) {
 	}
 	fmt.Fprintf(b, "\r\nFinal-Recipient: %s; %s\r\nAction: failed\r\nStatus: %s\r\n", kind, oneLine(f.Recipient), enhanced(f.Reply))
 	if f.Host != "" {
-		fmt.Fprintf(b, "Remote-MTA: dns; %s\r\n", oneLine(f.Host))
+		name, _, err := net.SplitHostPort(f.Host)
+		if err != nil {
+			name = f.Host
+		}
+		fmt.Fprintf(b, "Remote-MTA: dns; %s\r\n", oneLine(name))
 	}
 	if f.Reply.Code != 0 {
 		fmt.Fprintf(b, "Diagnostic-Code: smtp; %s\r\n", rewrite.Fold(oneLine(f.Reply.String()), len("Diagnostic-Code: smtp; ")))

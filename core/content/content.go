@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -184,7 +186,7 @@ func (r *reader) message(data []byte) error {
 	if err := r.carve(root.data, entity{parent: 0, path: "1", depth: 1}); err != nil {
 		return err
 	}
-	for o := range r.odd {
+	for _, o := range slices.Sorted(maps.Keys(r.odd)) { // the same mail gives the same reason
 		if o.malformed() {
 			r.trouble(ReasonAmbiguous, string(o), -1)
 			return nil

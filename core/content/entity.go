@@ -20,6 +20,14 @@ type entity struct {
 	digest  bool // inside multipart/digest the default type is message/rfc822 (RFC 2046 section 5.1.5)
 }
 
+// place is the entity's range in the message as it came, both 0 where it is not from there.
+func (e *entity) place() (start, end int64) {
+	if e.offset < 0 {
+		return 0, 0
+	}
+	return e.offset, e.offset + int64(len(e.data))
+}
+
 // entity reads one entity and all below it into the tree.
 func (r *reader) entity(e entity) error {
 	if err := r.ctx.Err(); err != nil {
@@ -128,10 +136,11 @@ func (r *reader) multipart(e entity, h head, body []byte, bodyStart int) error {
 	case "multipart/encrypted":
 		r.tree.Encrypted = true
 	}
-	id, ok := r.add(message.Part{
-		Parent: e.parent, Path: e.path, Declared: h.kind, Kind: message.PartMultipart, Reading: e.reading, Depth: e.depth,
-		Size: int64(len(body)), Start: max(e.offset, 0), End: max(e.offset, 0) + int64(len(e.data)),
-	})
+	p := message.Part{
+		Parent: e.parent, Path: e.path, Declared: h.kind, Kind: message.PartMultipart, Reading: e.reading, Depth: e.depth, Size: int64(len(body)),
+	}
+	p.Start, p.End = e.place()
+	id, ok := r.add(p)
 	if !ok {
 		return nil
 	}
@@ -285,13 +294,20 @@ func (r *reader) nested(e entity, h head, body []byte) error {
 		return err
 	}
 	inner := entity{data: decoded, offset: -1, parent: id, path: e.path + ".1", depth: e.depth + 1, reading: e.reading}
-	if isMboxLine(inner.data) {
-		inner.data = inner.data[lineEnd(inner.data, 0):]
-	}
 	switch h.encoding {
 	case "", "7bit", "8bit", "binary":
+		if e.offset >= 0 {
+			inner.offset = e.offset + int64(len(e.data)-len(body))
+		}
 	default:
 		r.odd[oddEncodedTree] = true
+	}
+	if isMboxLine(inner.data) {
+		line := lineEnd(inner.data, 0)
+		inner.data = inner.data[line:]
+		if inner.offset >= 0 {
+			inner.offset += int64(line)
+		}
 	}
 	return r.entity(inner)
 }
@@ -345,9 +361,7 @@ func (r *reader) keep(e entity, h head, body []byte, kind message.PartKind) (id 
 		Parent: e.parent, Path: e.path, Names: h.names, Declared: h.kind, Charset: h.params["charset"], Kind: kind,
 		Reading: e.reading, Depth: e.depth,
 	}
-	if e.offset >= 0 {
-		p.Start, p.End = e.offset, e.offset+int64(len(e.data))
-	}
+	p.Start, p.End = e.place()
 	p.Display = displayName(&p)
 	id, err = r.store(p, r.decoding(h.encoding, body))
 	if err == nil && len(r.odd) > 0 && id >= 0 && kind == message.PartAttachment {

@@ -200,7 +200,10 @@ func NormalizeURL(raw string) (normal string, ok bool) {
 	if u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "ftp" {
 		return "", false
 	}
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	host := strings.Trim(strings.ToLower(u.Hostname()), ".")
+	if host == "" {
+		return "", false
+	}
 	if ascii, err := idna.Lookup.ToASCII(host); err == nil {
 		host = ascii
 	}

@@ -8,12 +8,6 @@ import (
 	"github.com/postern-mail/postern/core/policy"
 )
 
-// The words of the Advanced Threat Type column (guide page 10).
-const (
-	threatAnalyzed = "Analyzed advanced threat"
-	threatProbable = "Probable advanced threat"
-)
-
 // fate is a message.Fate before alike ones are merged.
 type fate = message.Fate
 
@@ -28,7 +22,7 @@ type judge struct {
 	waiting bool            // a rule waits: later ones are only looked at for their samples
 }
 
-// run walks the stages in the order of DESIGN.md, "Judgement, decided".
+// run walks the stages in the order of docs/flow.md, "Judgement".
 func (j *judge) run() fate {
 	j.fate = fate{Recipients: j.group.recipients, State: message.FateDecided}
 	j.raised = map[string]bool{}
@@ -67,6 +61,9 @@ func (j *judge) rule(i int) (final bool) {
 		return false
 	}
 	r := j.look(rule)
+	if !j.waiting {
+		j.submit(rule, r.submits)
+	}
 	switch r.state {
 	case needsFacts:
 		return false // what is needed has been noted; another evaluation follows
@@ -80,7 +77,26 @@ func (j *judge) rule(i int) (final bool) {
 		return j.match(rule, r)
 	}
 	j.step(rule, r.outcome, r.why, r.findings)
+	if len(r.submits) > 0 {
+		// Asynchronous mode lets pass what an analyze filter matched, and logs that it was submitted.
+		j.add(message.Match{Rule: rule.Name, Number: rule.Number, Kind: kindOf(rule), Findings: r.findings, ThreatType: message.ThreatSubmitted})
+	}
 	return false
+}
+
+func kindOf(rule *policy.Rule) string {
+	if rule.Virus {
+		return "virus"
+	}
+	return "other"
+}
+
+// submit notes samples that the sandbox is to see although nobody waits for it.
+func (j *judge) submit(rule *policy.Rule, samples []message.Sample) {
+	for _, sample := range samples {
+		sample.Rule = rule.Name
+		j.fate.Submits = append(j.fate.Submits, sample)
+	}
 }
 
 // wait notes the samples the rule waits for. Rules after it are still looked at, because all samples are submitted at once, but
@@ -111,17 +127,13 @@ func (j *judge) match(rule *policy.Rule, r result) (final bool) {
 		return policy.Final(actions) != nil
 	}
 	j.step(rule, message.OutcomeMatched, r.why, r.findings)
-	kind := "other"
-	if rule.Virus {
-		kind = "virus"
-	}
 	return j.add(message.Match{
-		Rule: rule.Name, Number: rule.Number, Kind: kind, Findings: r.findings, Actions: actions, ThreatType: r.threat,
+		Rule: rule.Name, Number: rule.Number, Kind: kindOf(rule), Findings: r.findings, Actions: actions, ThreatType: r.threat,
 		Verdicts: r.verdicts,
 	})
 }
 
-// instead lets the exception take its rule's place (DESIGN.md: "an exception takes its rule's place").
+// instead lets the exception take its rule's place (docs/flow.md, "Judgement").
 func (j *judge) instead(rule *policy.Rule, r result) (final bool) {
 	j.step(rule, message.OutcomeException, troubleText(r.troubles), r.findings)
 	exception := r.troubles[0].Exception
@@ -157,7 +169,7 @@ func (j *judge) except(exception message.Exception, troubles []message.Trouble, 
 	}
 	m := message.Match{Rule: string(exception), Exception: exception, Troubles: troubles, Actions: actions}
 	if exception == message.ExceptionVirtualAnalyzer {
-		m.ThreatType = threatProbable
+		m.ThreatType = message.ThreatProbable
 	}
 	return j.add(m)
 }
@@ -166,12 +178,24 @@ func (j *judge) except(exception message.Exception, troubles []message.Trouble, 
 func (j *judge) add(m message.Match) (final bool) {
 	m.Recipients = j.group.recipients
 	m.Final = policy.Final(m.Actions)
+	m.Actions = carriedOut(m.Actions, m.Final)
 	j.fate.Matches = append(j.fate.Matches, m)
 	if m.Final == nil {
 		return false
 	}
 	j.fate.Final = m.Final
 	return true
+}
+
+// carriedOut leaves out the final actions that lost against the one that is carried out: what is logged is what is done.
+func carriedOut(actions []message.Action, final *message.Action) []message.Action {
+	var out []message.Action
+	for i := range actions {
+		if !actions[i].Effect.Final() || &actions[i] == final {
+			out = append(out, actions[i])
+		}
+	}
+	return out
 }
 
 // troubles are all obstacles of one kind, from taking the message apart and from the reports. A scanner that did not answer is left to

@@ -34,6 +34,7 @@ type result struct {
 	troubles []message.Trouble
 	threat   string
 	verdicts []message.Verdict
+	submits  []message.Sample // asynchronous mode: to be analysed while nobody waits
 }
 
 // look looks at all scans of a rule and combines them by `match`.
@@ -73,6 +74,7 @@ func combine(results []result, s state) (result, bool) {
 		out.pending = append(out.pending, r.pending...)
 		out.troubles = append(out.troubles, r.troubles...)
 		out.verdicts = append(out.verdicts, r.verdicts...)
+		out.submits = append(out.submits, r.submits...)
 		if r.threat != "" {
 			out.threat = r.threat
 		}
@@ -161,16 +163,23 @@ func (j *judge) confirm(rule *policy.Rule, scan *policy.Scan, live []message.Fin
 			sure = append(sure, f)
 		case actAsProbable:
 			sure = append(sure, f)
-			analysed.threat = threatProbable
+			analysed.threat = message.ThreatProbable
+		case actAndSubmit:
+			sure = append(sure, f)
+			analysed.threat = message.ThreatSubmitted
+			analysed.submits = append(analysed.submits, j.sample(&f))
 		case passOver:
 			dropped = append(dropped, f)
+		case passAndSubmit:
+			dropped = append(dropped, f)
+			analysed.submits = append(analysed.submits, j.sample(&f))
 		case askSandbox:
 			j.consult(rule, &f, &analysed)
 		}
 	}
 	if len(sure) > 0 {
 		return result{state: matched, findings: append(sure, analysed.findings...), why: evidence(sure), threat: analysed.threat,
-			verdicts: analysed.verdicts}
+			verdicts: analysed.verdicts, submits: analysed.submits}
 	}
 	if len(analysed.findings) > 0 && (len(analysed.pending) == 0 || policy.Final(rule.Actions) != nil) {
 		analysed.state = matched
@@ -186,6 +195,9 @@ func (j *judge) confirm(rule *policy.Rule, scan *policy.Scan, live []message.Fin
 		return analysed
 	case len(analysed.verdicts) > 0:
 		return result{outcome: message.OutcomeBelowLevel, why: levels(analysed.verdicts), findings: live}
+	case len(analysed.submits) > 0:
+		return result{outcome: message.OutcomeNoMatch, why: "passes at once, and is submitted to the sandbox", findings: dropped,
+			submits: analysed.submits}
 	case len(dropped) > 0:
 		return result{outcome: message.OutcomeNoMatch, why: "suspected, but nothing is submitted to a sandbox", findings: dropped}
 	}
@@ -198,11 +210,13 @@ type course int
 const (
 	actAtOnce course = iota
 	actAsProbable
+	actAndSubmit
 	askSandbox
 	passOver
+	passAndSubmit
 )
 
-// course says what a finding needs (DESIGN.md, "Possible and sure"). A social engineering detection is always double-checked where
+// course says what a finding needs (docs/flow.md, "Judgement"). A social engineering detection is always double-checked where
 // that is possible, and acts without it only where it is sure, which is the scanner's conservative threshold.
 func (j *judge) course(scan *policy.Scan, f *message.Finding) course {
 	suspected := f.Certainty == message.Possible || f.Kind == "social"
@@ -224,9 +238,9 @@ func (j *judge) course(scan *policy.Scan, f *message.Finding) course {
 	if va.Async {
 		if _, known := j.in.Verdicts[j.sample(f).Key]; !known {
 			if scan.Analyze {
-				return passOver
+				return passAndSubmit
 			}
-			return actAsProbable
+			return actAndSubmit
 		}
 	}
 	return askSandbox
@@ -258,7 +272,7 @@ func (j *judge) consult(rule *policy.Rule, f *message.Finding, r *result) {
 	}
 	if level.Reached(verdict.Level) {
 		r.findings = append(r.findings, *f)
-		r.threat = threatAnalyzed
+		r.threat = message.ThreatAnalyzed
 	}
 }
 

@@ -62,7 +62,7 @@ func likeness(f *fate) string {
 	if n := len(f.Matches); n > 0 && f.Final != nil {
 		finalRule = f.Matches[n-1].Rule
 	}
-	return mustJSON([]any{f.State, f.Final, finalRule, edits, f.Waits, f.WaitRule})
+	return mustJSON([]any{f.State, f.Final, finalRule, edits, f.Waits, f.WaitRule, f.Submits})
 }
 
 func sameJSON(a, b any) bool { return mustJSON(a) == mustJSON(b) }

@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"sync"
@@ -13,20 +15,35 @@ import (
 // notApplicable fills the columns that a match has nothing for (guide page 11).
 const notApplicable = "N/A"
 
-// events adds one policy event for each match of the fate.
-func (p *plan) events(fate *message.Fate, copyID string) {
+// events adds one policy event for each match of the fate. Those that the watched copy is to complete later carry its id.
+func (p *plan) events(fate *message.Fate, copyID, watched string) {
 	for i := range fate.Matches {
 		m := &fate.Matches[i]
-		e := store.Event{
-			ID: p.gate.NewID(), At: p.now, Subtype: subtype(m), Rule: m.Rule, Action: labels(m.Actions),
-			Name: notApplicable, Type: notApplicable, ThreatType: m.ThreatType, Sender: p.work.message.Envelope.From,
-			Recipients: m.Recipients, Subject: p.work.message.Subject, HeaderID: p.work.message.HeaderID,
-			MessageID: p.work.message.ID, CopyID: copyID, Size: p.work.message.Size, Reason: reason(m),
-			TrueFileType: notApplicable, Scanner: p.work.policy.Gateway.Hostname,
+		id := p.gate.NewID()
+		if m.ThreatType == message.ThreatSubmitted {
+			id = submittedID(watched, m)
 		}
-		p.fillFindings(&e, m)
-		p.change.Events = append(p.change.Events, e)
+		p.change.Events = append(p.change.Events, p.event(m, id, copyID))
 	}
+}
+
+// submittedID is the id of the event about a match whose samples a watched copy was made for.
+func submittedID(watched string, m *message.Match) string {
+	sum := sha256.Sum256([]byte(watched + "\x00" + m.Rule))
+	return hex.EncodeToString(sum[:16])
+}
+
+// event is the policy event of one match.
+func (p *plan) event(m *message.Match, id, copyID string) store.Event {
+	e := store.Event{
+		ID: id, At: p.now, Subtype: subtype(m), Rule: m.Rule, Action: labels(m.Actions),
+		Name: notApplicable, Type: notApplicable, ThreatType: m.ThreatType, Sender: p.work.message.Envelope.From,
+		Recipients: m.Recipients, Subject: p.work.message.Subject, HeaderID: p.work.message.HeaderID,
+		MessageID: p.work.message.ID, CopyID: copyID, Size: p.work.message.Size, Reason: reason(m),
+		TrueFileType: notApplicable, Scanner: p.work.policy.Gateway.Hostname,
+	}
+	p.fillFindings(&e, m)
+	return e
 }
 
 // fillFindings takes names, types, attachments and evidence over from the findings and troubles.

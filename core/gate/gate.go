@@ -3,6 +3,7 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"sync/atomic"
@@ -82,6 +83,10 @@ type Arrival struct {
 	Auth     message.Auth
 	// AuthResults is the Authentication-Results field made of Auth, CRLF included, or "".
 	AuthResults string
+}
+
+func compareKeys(a, b message.SampleKey) int {
+	return cmp.Or(cmp.Compare(a.SHA256, b.SHA256), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Extension, b.Extension))
 }
 
 func storedBody(sha256 string, body message.Body) store.Body {

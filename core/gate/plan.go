@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,51 +53,59 @@ func (p *plan) body(digest string, body message.Body) {
 // add plans one copy's fate. base names the copy, and carries its version and clocks where it is stored already.
 func (p *plan) add(ctx context.Context, base store.Copy, fate *message.Fate) error {
 	p.keepBody()
+	if fate.Final != nil && fate.Final.Effect == message.EffectReject {
+		fate = withFinal(fate, p.work.policy.Gateway.LateReject)
+	}
+	if fate.Final != nil && fate.Final.Effect == message.EffectDefer && base.Attempts+1 >= deferAttempts {
+		fate = withFinal(fate, message.Action{
+			Name: "quarantine", Effect: message.EffectQuarantine, Label: "Deferred too often; Quarantined", Area: "default",
+		})
+		if err := p.noticeOfDeferral(fate); err != nil {
+			return err
+		}
+	}
 	c := base
 	c.Recipients, c.Fate, c.Changed, c.DueAt = fate.Recipients, *fate, p.now, time.Time{}
+	c.Fate.Verdicts, c.Fate.Noticed = p.work.knownVerdicts(), base.Fate.Noticed
 	if fate.State == message.FateWaiting {
-		p.hold(&c, fate)
-		return nil
+		return p.hold(&c, fate)
 	}
+	watched := p.watch(fate, c.ID, base.Version)
 	if err := p.others(ctx, fate, c.ID); err != nil {
 		return err
 	}
 	if err := p.final(&c, fate); err != nil {
 		return err
 	}
-	p.events(fate, c.ID)
+	p.events(fate, c.ID, watched)
 	p.change.Copies = append(p.change.Copies, c)
 	return nil
 }
 
-// hold makes the copy wait for its samples. The deadline counts from its first wait and may only move earlier.
-func (p *plan) hold(c *store.Copy, fate *message.Fate) {
-	if c.FirstWait.IsZero() {
-		c.FirstWait = p.now
+// withFinal is the fate with another final action in the place of the one it has, also where it is logged: what is recorded is what is
+// done.
+func withFinal(fate *message.Fate, final message.Action) *message.Fate {
+	out := *fate
+	out.Final = &final
+	out.Matches = slices.Clone(fate.Matches)
+	if len(out.Matches) == 0 {
+		return &out
 	}
-	deadline := c.FirstWait.Add(p.work.policy.VirtualAnalyzer.Deadline())
-	if c.Deadline.IsZero() || deadline.Before(c.Deadline) {
-		c.Deadline = deadline
+	last := &out.Matches[len(out.Matches)-1]
+	last.Final, last.Actions = &final, slices.Clone(last.Actions)
+	for i := range last.Actions {
+		if last.Actions[i].Effect.Final() {
+			last.Actions[i] = final
+		}
 	}
-	c.State, c.DueAt = store.CopyHeld, c.Deadline
-	for _, sample := range fate.Waits {
-		p.change.Samples = append(p.change.Samples, store.Sample{CopyID: c.ID, MessageID: c.MessageID, Sample: sample, Since: p.now})
-	}
-	p.change.Copies = append(p.change.Copies, *c)
-	p.track(c.ID, c.Recipients, "Held", fate.WaitRule)
+	return &out
 }
-
-func (p *plan) holds() bool { return len(p.change.Samples) > 0 }
 
 // final sets the copy's state, and its obligations where it leaves.
 func (p *plan) final(c *store.Copy, fate *message.Fate) error {
 	action := fate.Final
 	if action == nil {
 		action = &message.Action{Effect: message.EffectDeliverNow}
-	}
-	if action.Effect == message.EffectReject {
-		late := p.work.policy.Gateway.LateReject
-		action = &late
 	}
 	switch action.Effect {
 	case message.EffectDelete:
@@ -110,7 +119,9 @@ func (p *plan) final(c *store.Copy, fate *message.Fate) error {
 		}
 		c.State, c.DueAt, c.Result = store.CopyPostponed, at, "Postponed"
 	case message.EffectDefer:
-		return p.deferCopy(c, fate)
+		c.Attempts++
+		c.State, c.Result = store.CopyRetry, "Deferred"
+		c.DueAt = p.now.Add(min(deferFirst<<(c.Attempts-1), deferMost))
 	case message.EffectChangeRecipient:
 		c.State, c.Result = store.CopyDelivering, "RcptChanged"
 		p.relayTo(c, fate, action.To, "")
@@ -175,28 +186,20 @@ func giveUp(p *policy.Policy, hop string) time.Duration {
 	return 24 * time.Hour
 }
 
-// Deferral of a copy that an exception put off: tried again after these times, the last repeats, then quarantined.
+// Deferral of a copy that an exception put off: judged again after these times, the last repeats, then quarantined with a notice.
 const (
 	deferFirst    = time.Minute
 	deferMost     = 15 * time.Minute
 	deferAttempts = 12
 )
 
-// deferCopy keeps a copy to be judged again, and quarantines it with a notice when that went on too long (DESIGN.md, "defer").
-func (p *plan) deferCopy(c *store.Copy, fate *message.Fate) error {
-	c.Attempts++
-	if c.Attempts < deferAttempts {
-		c.State, c.Result = store.CopyRetry, "Deferred"
-		c.DueAt = p.now.Add(min(deferFirst<<(c.Attempts-1), deferMost))
-		p.track(c.ID, c.Recipients, "Deferred", reasonText(fate))
-		return nil
-	}
-	c.State, c.Area, c.Result = store.CopyQuarantined, "default", "Quarantine"
-	p.track(c.ID, c.Recipients, "Quarantine", "deferred too often: "+reasonText(fate))
-	last := fate.Matches[len(fate.Matches)-1]
+// noticeOfDeferral tells that a copy which was put off again and again is quarantined now (docs/flow.md, "Judgement"), as the exception about
+// the analyzer would tell it.
+func (p *plan) noticeOfDeferral(fate *message.Fate) error {
+	last := &fate.Matches[len(fate.Matches)-1]
 	for _, a := range p.work.policy.Exceptions[message.ExceptionVirtualAnalyzer].Actions {
 		if a.Effect == message.EffectNotify {
-			return p.notify(&last, &a)
+			return p.notify(last, &a)
 		}
 	}
 	return nil
@@ -248,11 +251,19 @@ func (p *plan) archive(ctx context.Context, ra message.RuleAction, copyID string
 	return nil
 }
 
-// notify owes a notification to each of its recipients: one for the message and rule, whatever copies there are. Mail that is
-// itself automatic or a notification gets none, and beyond the cap of a minute they are only counted.
+// notify owes the notification that an action names: one for the message and rule, whatever copies there are.
 func (p *plan) notify(match *message.Match, action *message.Action) error {
 	n, found := p.work.policy.Notifications[action.Notification]
-	if !found || isNotification(p.work) {
+	if !found {
+		return nil
+	}
+	return p.send(&n, match, p.work.message.ID)
+}
+
+// send owes a notification to each of its recipients. Mail that is itself a notification gets none, and beyond the cap of a minute they
+// are only counted.
+func (p *plan) send(n *policy.Notification, match *message.Match, about string) error {
+	if isNotification(p.work) {
 		return nil
 	}
 	suppressed, allowed := p.gate.notices.take(n.Name, p.now, p.work.policy.Gateway.NotificationsPerMinute)
@@ -266,7 +277,7 @@ func (p *plan) notify(match *message.Match, action *message.Action) error {
 	if p.work.facts != nil {
 		tree = &p.work.facts.Tree
 	}
-	content, err := p.gate.Composer.Notification(&n, p.work.policy.Gateway.Hostname, &compose.Incident{
+	content, err := p.gate.Composer.Notification(n, p.work.policy.Gateway.Hostname, &compose.Incident{
 		Message: p.work.message, Tree: tree, Match: match, At: p.now,
 	})
 	if err != nil {
@@ -277,8 +288,7 @@ func (p *plan) notify(match *message.Match, action *message.Action) error {
 	p.body(digest, spool.FromBytes(content))
 	for _, to := range n.To {
 		p.owe(store.Obligation{
-			CopyID: p.work.message.ID, Kind: store.OweNotify, Rule: match.Rule, Action: action.Notification, Recipient: to,
-			Hop: p.hopOf(to, ""), BodySHA256: digest,
+			CopyID: about, Kind: store.OweNotify, Rule: match.Rule, Action: n.Name, Recipient: to, Hop: p.hopOf(to, ""), BodySHA256: digest,
 		})
 	}
 	return nil
@@ -297,7 +307,7 @@ func isNotification(w *work) bool {
 	return false
 }
 
-// refused plans what a 5xx owes: events and notifications, but no copy.
+// refused plans what a 5xx owes: events and notifications, but no copy, or one for the sandbox alone.
 func (p *plan) refused(fate *message.Fate) error {
 	for _, ra := range fate.Others() {
 		if ra.Action.Effect == message.EffectNotify {
@@ -306,7 +316,12 @@ func (p *plan) refused(fate *message.Fate) error {
 			}
 		}
 	}
-	p.events(fate, p.work.message.ID)
+	watched := ""
+	if len(fate.Submits) > 0 {
+		p.keepBody()
+		watched = p.watch(fate, p.work.message.ID, 0)
+	}
+	p.events(fate, p.work.message.ID, watched)
 	p.track(p.work.message.ID, fate.Recipients, "Rejected", reasonText(fate))
 	return nil
 }

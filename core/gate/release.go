@@ -14,7 +14,8 @@ import (
 var ErrNotReleasable = errors.New("not in an area that mail is released from")
 
 // Release gives a kept copy back to judgement. From quarantine it waives what kept it there, for its recipients only, so that all
-// other rules still judge; a postponed or deferred one is due at once. A running gateway takes it from there.
+// other rules still judge; one that waits for the sandbox is judged as if its samples were of no risk; a postponed or deferred one is due
+// at once. A running gateway takes it from there.
 func Release(ctx context.Context, s store.Store, now time.Time, copyID, by string) error {
 	c, err := s.Copy(ctx, copyID)
 	if err != nil {
@@ -31,6 +32,14 @@ func Release(ctx context.Context, s store.Store, now time.Time, copyID, by strin
 		change.Record = record
 		c.State, c.Area, c.DueAt = store.CopyUndecided, "", now
 	case store.CopyPostponed, store.CopyRetry:
+		c.DueAt = now
+	case store.CopyHeld:
+		// Released from analysis, no more: the other rules still judge, and the cache learns nothing.
+		for _, sample := range c.Fate.Waits {
+			c.Fate.Verdicts = append(c.Fate.Verdicts, message.SampleVerdict{Key: sample.Key, Verdict: message.Verdict{
+				State: message.VerdictDone, Level: message.RiskNone, Analyzer: "release by " + by, Detail: "released from analysis", At: now,
+			}})
+		}
 		c.DueAt = now
 	default:
 		return fmt.Errorf("release %s: it is %s: %w", copyID, c.State, ErrNotReleasable)

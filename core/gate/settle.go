@@ -32,7 +32,7 @@ func (g *Gate) settle(ctx context.Context, w *work) (message.Reply, error) {
 		}
 	}
 	hop := commonHop(w.policy, fate.Recipients)
-	if hop == nil || len(fate.Others()) > 0 {
+	if hop == nil || len(fate.Others()) > 0 || len(fate.Submits) > 0 {
 		return g.commit(ctx, w)
 	}
 	return g.cutThrough(ctx, w, fate, hop)
@@ -40,6 +40,11 @@ func (g *Gate) settle(ctx context.Context, w *work) (message.Reply, error) {
 
 // refuse answers 5xx. What the rule owes besides (a notification, an event) is committed first; the mail itself stays the sender's.
 func (g *Gate) refuse(ctx context.Context, w *work, fate *message.Fate) (message.Reply, error) {
+	if len(fate.Submits) > 0 {
+		if err := w.hash(); err != nil {
+			return message.Reply{}, err
+		}
+	}
 	p := g.newPlan(w)
 	if err := p.refused(fate); err != nil {
 		return message.Reply{}, err
@@ -47,6 +52,7 @@ func (g *Gate) refuse(ctx context.Context, w *work, fate *message.Fate) (message
 	if err := g.Store.Commit(ctx, p.change); err != nil {
 		return message.Reply{}, fmt.Errorf("commit refusal: %w", err)
 	}
+	g.after(p)
 	text := fate.Final.Text
 	if text == "" {
 		text = "Message refused by policy"
@@ -67,7 +73,7 @@ func commonHop(p *policy.Policy, recipients []string) *policy.Relay {
 	return hop
 }
 
-// cutThrough relays while the client waits and answers with the next hop's own reply (DESIGN.md, "In session where it can be").
+// cutThrough relays while the client waits and answers with the next hop's own reply (docs/flow.md).
 func (g *Gate) cutThrough(ctx context.Context, w *work, fate *message.Fate, hop *policy.Relay) (message.Reply, error) {
 	handed, err := g.Relayer.RelayNow(ctx, &delivery.Handover{
 		Generation: w.generation, Message: w.message, Tree: &w.facts.Tree, Raw: w.raw, Fate: fate, Hop: hop,
@@ -89,7 +95,7 @@ func (g *Gate) cutThrough(ctx context.Context, w *work, fate *message.Fate, hop 
 	g.journal(w, fate.Recipients, "Normal", detail)
 	if len(fate.Matches) > 0 {
 		p := g.newPlan(w)
-		p.events(fate, w.message.ID)
+		p.events(fate, w.message.ID, "")
 		if err := g.Store.Commit(ctx, &store.Change{Events: p.change.Events}); err != nil {
 			// The mail is delivered; to answer anything but 250 would double it.
 			g.Log.Error("the event of a relayed message was not written", "message", w.message.ID, "error", err)

@@ -64,7 +64,7 @@ func (g *Gate) refreshUsage(ctx context.Context) {
 func (g *Gate) runBatch(ctx context.Context) int {
 	now := g.Now()
 	copies, err := g.Store.ClaimCopies(ctx,
-		[]store.CopyState{store.CopyUndecided, store.CopyRetry, store.CopyPostponed, store.CopyHeld}, now, now.Add(claimFor), runBatch)
+		[]store.CopyState{store.CopyUndecided, store.CopyRetry, store.CopyPostponed, store.CopyHeld, store.CopyWatched}, now, now.Add(claimFor), runBatch)
 	if err != nil {
 		if ctx.Err() == nil {
 			g.Log.Error("claiming due messages failed", "error", err)
@@ -77,7 +77,7 @@ func (g *Gate) runBatch(ctx context.Context) int {
 		places <- struct{}{}
 		running.Go(func() {
 			defer func() { <-places }()
-			g.resume(ctx, &copies[i], copies[i].State == store.CopyHeld)
+			g.resume(ctx, &copies[i], !copies[i].Deadline.IsZero() && !now.Before(copies[i].Deadline))
 		})
 	}
 	running.Wait()
@@ -91,7 +91,7 @@ func (g *Gate) Wake(ctx context.Context, copyID string) {
 		g.Log.Error("waking a held message failed", "copy", copyID, "error", err)
 		return
 	}
-	if c.State == store.CopyHeld {
+	if c.State == store.CopyHeld || c.State == store.CopyWatched {
 		g.resume(ctx, c, false)
 	}
 }
@@ -104,7 +104,7 @@ func (g *Gate) resume(ctx context.Context, c *store.Copy, expired bool) {
 			g.Log.Error("releasing a woken message failed", "copy", c.ID, "error", err)
 		}
 	}()
-	err := g.rejudge(ctx, c, scope, expired, nil)
+	err := g.rejudge(ctx, c, scope, expired)
 	switch {
 	case err == nil:
 	case errors.Is(err, store.ErrConflict):
@@ -115,8 +115,8 @@ func (g *Gate) resume(ctx context.Context, c *store.Copy, expired bool) {
 	}
 }
 
-// rejudge evaluates a stored copy again and commits what follows, in place of the copy. adjust may change the work before.
-func (g *Gate) rejudge(ctx context.Context, c *store.Copy, scope *spool.Scope, expired bool, adjust func(*work)) error {
+// rejudge evaluates a stored copy again and commits what follows, in place of the copy.
+func (g *Gate) rejudge(ctx context.Context, c *store.Copy, scope *spool.Scope, expired bool) error {
 	generation := g.Acquire()
 	defer generation.Release()
 	record, err := g.Store.Record(ctx, c.MessageID)
@@ -127,11 +127,14 @@ func (g *Gate) rejudge(ctx context.Context, c *store.Copy, scope *spool.Scope, e
 		generation: generation, policy: generation.Policy(), message: &record.Message, scope: scope, facts: record.Facts,
 		waivers: record.Waivers, verdicts: map[message.SampleKey]message.Verdict{},
 	}
-	if adjust != nil {
-		adjust(w)
+	for _, known := range c.Fate.Verdicts {
+		w.verdicts[known.Key] = known.Verdict
 	}
-	if c.State == store.CopyPostponed {
+	switch c.State {
+	case store.CopyPostponed:
 		return g.deliverPostponed(ctx, w, c)
+	case store.CopyWatched:
+		return g.settleWatched(ctx, w, c, expired)
 	}
 	if w.facts != nil && (c.State == store.CopyRetry || w.facts.Revision != w.policy.Revision) {
 		w.facts = nil // calls failed, or the queries have other numbers now: look again
@@ -141,7 +144,7 @@ func (g *Gate) rejudge(ctx context.Context, c *store.Copy, scope *spool.Scope, e
 			return err
 		}
 	}
-	if err := g.collectVerdicts(ctx, w, c, expired); err != nil {
+	if err := g.collectVerdicts(ctx, w, c.Fate.Waits, expired); err != nil {
 		return err
 	}
 	if err := g.judge(ctx, w, c.Recipients); err != nil {
@@ -166,10 +169,12 @@ func (g *Gate) loadBody(ctx context.Context, digest string, scope *spool.Scope) 
 
 // collectVerdicts takes over what the sandbox said of the samples the copy waited for: also failures, which a cache does not hold,
 // and the end of the wait.
-func (g *Gate) collectVerdicts(ctx context.Context, w *work, c *store.Copy, expired bool) error {
+func (g *Gate) collectVerdicts(ctx context.Context, w *work, samples []message.Sample, expired bool) error {
 	var keys []message.SampleKey
-	for _, sample := range c.Fate.Waits {
-		keys = append(keys, sample.Key)
+	for _, sample := range samples {
+		if _, known := w.verdicts[sample.Key]; !known {
+			keys = append(keys, sample.Key)
+		}
 	}
 	if len(keys) == 0 {
 		return nil

@@ -107,8 +107,11 @@ func (h *Host) openState(ctx context.Context, p *policy.Policy) error {
 			return fmt.Errorf("prepare state folder: %w", err)
 		}
 	}
-	var err error
-	if h.store, err = OpenStore(ctx, p, h.options.Now, h.log); err != nil {
+	node, err := nodeName(dir)
+	if err != nil {
+		return err
+	}
+	if h.store, err = OpenStore(ctx, p, node, h.options.Now, h.log); err != nil {
 		return err
 	}
 	if h.spool, err = spool.Open(filepath.Join(dir, "spool"), spoolBudget); err != nil {

@@ -5,8 +5,11 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -31,13 +34,33 @@ import (
 
 func equal(a, b any) bool { return reflect.DeepEqual(a, b) }
 
-// OpenStore opens the store that the policy names.
-func OpenStore(ctx context.Context, p *policy.Policy, now func() time.Time, log hclog.Logger) (store.Store, error) {
-	options := store.Options{Clock: now, Log: observe.Slog(log.Named("store"))}
+// OpenStore opens the store that the policy names. node names the gateway that works with it, "" where nothing but rows is looked at.
+func OpenStore(ctx context.Context, p *policy.Policy, node string, now func() time.Time, log hclog.Logger) (store.Store, error) {
+	options := store.Options{Clock: now, Log: observe.Slog(log.Named("store")), Node: node}
 	if p.Store.URL != "" {
 		return postgres.Open(ctx, p.Store.URL, options)
 	}
 	return sqlite.Open(ctx, filepath.Join(p.Store.Path, "postern.db"), options)
+}
+
+// nodeFile holds the name of the gateway, which stays the same as long as its state folder.
+const nodeFile = "node"
+
+// nodeName reads the gateway's name, and makes one up where there is none.
+func nodeName(stateDir string) (string, error) {
+	path := filepath.Join(stateDir, nodeFile)
+	text, err := os.ReadFile(path)
+	if err == nil && len(text) > 0 {
+		return string(text), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read name of the gateway: %w", err)
+	}
+	name := newID()
+	if err := os.WriteFile(path, []byte(name), 0o600); err != nil {
+		return "", fmt.Errorf("write name of the gateway: %w", err)
+	}
+	return name, nil
 }
 
 // makeParts makes gate and desk, which know each other by callbacks only.
@@ -57,7 +80,7 @@ func (h *Host) makeParts() {
 		Wake:    func(ctx context.Context, copyID string) { h.gate.Wake(ctx, copyID) },
 	}
 	h.desk.Init()
-	h.gate.Analysis = func(samples []store.Sample) { h.desk.Request(h.life, samples) }
+	h.gate.Analysis = h.desk.Request
 	h.gate.Init()
 }
 
@@ -86,7 +109,7 @@ func (s handler) Receive(ctx context.Context, arrival *gate.Arrival) message.Rep
 
 // listen opens every listener of the policy.
 func (h *Host) listen(p *policy.Policy) error {
-	checker := &mailauth.Checker{Hostname: p.Gateway.Hostname, Resolver: net.DefaultResolver, Log: h.log.Named("mailauth")}
+	resolver := mailauth.NewCache(net.DefaultResolver, h.options.Now)
 	for _, l := range p.Listeners {
 		o := intake.Options{
 			Hostname: p.Gateway.Hostname, Listener: l, Handler: handler{h}, Spool: h.spool, Now: h.options.Now, NewID: newID,
@@ -100,6 +123,10 @@ func (h *Host) listen(p *policy.Policy) error {
 			o.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 		}
 		if l.AuthChecks {
+			checker := &mailauth.Checker{Hostname: p.Gateway.Hostname, Resolver: resolver, Log: h.log.Named("mailauth")}
+			if l.Upstream != nil {
+				checker.Upstream = &mailauth.Upstream{Networks: l.Upstream.Networks, AuthservID: l.Upstream.AuthservID}
+			}
 			o.Authenticate = func(ctx context.Context, a *gate.Arrival) (message.Auth, string) {
 				return checker.Check(ctx, a.Session, a.Envelope, a.Data)
 			}

@@ -41,7 +41,7 @@ func ReadConfiguration(folder string) (*Configuration, error) {
 	}
 	sources, err := policy.LoadDir(os.DirFS(folder), folder)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the configuration folder %s (--config names another): %w", folder, err)
 	}
 	c := &Configuration{Catalog: catalog}
 	c.Policy, c.Files, c.Diags = policy.Load(sources, policy.Options{

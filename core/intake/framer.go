@@ -36,6 +36,8 @@ type framer struct {
 	limits    frameLimits
 	tls       bool // the connection is inside TLS already
 	offersTLS bool
+	// awaitData returns when go-smtp has begun to take the message that an empty chunk opened.
+	awaitData func()
 
 	// Of the goroutine that reads, which also writes all replies.
 	state      frameState
@@ -178,6 +180,10 @@ func (f *framer) command(line []byte) error {
 			return f.say("501 5.5.4 " + err.Error() + "\r\n")
 		}
 		f.chunks = !strings.HasSuffix(strings.ToUpper(arg), "LAST")
+		if size == 0 && f.chunks {
+			f.pending = []byte("NOOP\r\n") // go-smtp would begin a message, and nothing tells when it has
+			return nil
+		}
 		if size > 0 {
 			f.state, f.chunkLeft = inChunk, size
 			f.deadline = time.Now().Add(f.limits.data)
@@ -384,6 +390,7 @@ func (f *framer) dataAnswer(p []byte) error {
 		f.state = inCommand
 		return f.send(p)
 	}
+	f.awaitData()
 	f.state, f.lineStart, f.discarding, f.ending = inData, true, false, false
 	f.deadline = time.Now().Add(f.limits.data)
 	return f.send([]byte("354 Go ahead; end with <CRLF>.<CRLF>\r\n"))

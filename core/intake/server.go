@@ -271,9 +271,11 @@ func (s *Server) newSession(conn *smtp.Conn) (smtp.Session, error) {
 	if !ok {
 		return nil, smtpError(message.TryLater("session"))
 	}
-	return &session{
+	session := &session{
 		server: s, framer: f, conn: conn, client: f.client, trusted: within(s.listener.RelayNetworks, f.client.Addr()),
-	}, nil
+	}
+	f.awaitData = session.awaitData
+	return session, nil
 }
 
 // Shutdown stops accepting, lets messages under way finish until ctx ends, and then breaks off what is left. It returns when every

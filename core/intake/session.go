@@ -8,10 +8,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"strings"
+	"runtime"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/emersion/go-smtp"
 
@@ -35,6 +34,8 @@ type session struct {
 
 type transaction struct {
 	envelope message.Envelope
+	entered  chan struct{} // closed when Data has been called
+	data     io.Reader     // what Data was called with
 }
 
 func smtpError(r message.Reply) error {
@@ -48,12 +49,16 @@ func (s *session) Mail(from string, options *smtp.MailOptions) error {
 	if s.transaction != nil {
 		return smtpError(message.Reply{Code: 503, Enhanced: [3]int{5, 5, 1}, Text: "A transaction is under way; RSET ends it"})
 	}
-	if from != "" && !validAddress(from, options.UTF8) {
-		return smtpError(message.Reply{Code: 553, Enhanced: [3]int{5, 1, 7}, Text: "The sender's address is not valid"})
+	if from != "" {
+		var ok bool
+		if from, ok = canonicalAddress(from, options.UTF8); !ok {
+			return smtpError(message.Reply{Code: 553, Enhanced: [3]int{5, 1, 7}, Text: "The sender's address is not valid"})
+		}
 	}
-	s.transaction = &transaction{envelope: message.Envelope{
-		From: from, EightBit: options.Body == smtp.Body8BitMIME, UTF8: options.UTF8,
-	}}
+	s.transaction = &transaction{
+		envelope: message.Envelope{From: from, EightBit: options.Body == smtp.Body8BitMIME, UTF8: options.UTF8},
+		entered:  make(chan struct{}),
+	}
 	return nil
 }
 
@@ -66,8 +71,9 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 		return smtpError(message.Reply{Code: 503, Enhanced: [3]int{5, 5, 1}, Text: "MAIL comes first"})
 	}
 	var refusal *message.Reply
+	to, ok := canonicalAddress(to, t.envelope.UTF8)
 	switch {
-	case !validAddress(to, t.envelope.UTF8):
+	case !ok:
 		refusal = &message.Reply{Code: 553, Enhanced: [3]int{5, 1, 3}, Text: "The recipient's address is not valid"}
 	case !s.trusted && !s.server.handler.Internal(to):
 		refusal = &message.Reply{Code: 550, Enhanced: [3]int{5, 7, 1}, Text: "Relaying denied"}
@@ -84,34 +90,15 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	return smtpError(*refusal)
 }
 
-// validAddress refuses what no address may hold and what would be an injection somewhere further on. It is a bound, not a parser:
-// go-smtp has parsed the path.
-func validAddress(address string, allowUTF8 bool) bool {
-	at := strings.LastIndexByte(address, '@')
-	if at <= 0 || at == len(address)-1 || at > 64*4 || len(address)-at-1 > 255 || !utf8.ValidString(address) {
-		return false
-	}
-	for _, r := range address {
-		if r < ' ' || r == 0x7f || r > 0x7f && !allowUTF8 {
-			return false
-		}
-	}
-	return !strings.ContainsAny(address[at+1:], " \"<>()[]\\,;:") || isLiteral(address[at+1:])
-}
-
-// isLiteral reports whether a domain is an address literal (RFC 5321 section 4.1.3).
-func isLiteral(domain string) bool {
-	inner, isBracketed := strings.CutPrefix(domain, "[")
-	inner, closed := strings.CutSuffix(inner, "]")
-	_, err := netip.ParseAddr(strings.TrimPrefix(inner, "IPv6:"))
-	return isBracketed && closed && err == nil
-}
-
 // Data takes the message in. Every error that leaves it is an SMTP reply of ours: anything else would become a 554 with the error's
 // own text.
 func (s *session) Data(r io.Reader) error {
 	s.mu.Lock()
 	t := s.transaction
+	if t != nil && t.data == nil {
+		t.data = r
+		close(t.entered)
+	}
 	s.mu.Unlock()
 	id := s.server.newID()
 	if t == nil || len(t.envelope.To) == 0 {
@@ -167,11 +154,35 @@ func (s *session) receive(id string, t *transaction, r io.Reader) (reply message
 	return s.server.handler.Receive(ctx, arrival), nil
 }
 
-// Reset ends the transaction.
+// awaitData returns when go-smtp has called Data for the transaction; the framer asks for it where the first chunk is an empty one, so
+// that every Data is entered before its transaction can end.
+func (s *session) awaitData() {
+	s.mu.Lock()
+	t := s.transaction
+	s.mu.Unlock()
+	if t != nil {
+		<-t.entered
+	}
+}
+
+// Reset ends the transaction. It returns when the goroutine on which go-smtp called Data is done: that one hands Data's result over in
+// a field that the next transaction sets anew, and the result of a message that was broken off could become the next one's reply.
 func (s *session) Reset() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	t := s.transaction
 	s.transaction = nil
+	s.mu.Unlock()
+	if t == nil || t.data == nil {
+		return
+	}
+	// Its last act is to close the pipe that Data reads from; there is nothing to wait on. The pipe's other end is closed already, so
+	// that Data does not wait for the client any more.
+	for {
+		if _, err := t.data.Read(nil); errors.Is(err, io.ErrClosedPipe) {
+			return
+		}
+		runtime.Gosched()
+	}
 }
 
 // Logout ends the session.

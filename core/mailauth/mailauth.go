@@ -40,12 +40,22 @@ type Checker struct {
 	Hostname string
 	Resolver Resolver
 	Log      hclog.Logger
+	// Upstream is the filter in front whose results are taken over; nil: there is none.
+	Upstream *Upstream
 }
 
 // Check never fails: what could not be found out is temperror or permerror, and nobody is refused for it here.
 func (c *Checker) Check(ctx context.Context, session message.Session, envelope message.Envelope, raw message.Body) (message.Auth, string) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	head := headerOf(raw)
+	author := authorDomain(head)
+	behind := c.Upstream.is(session.Client)
+	if behind {
+		if results, found := c.Upstream.results(head); found {
+			return adopt(results, author), c.field(results)
+		}
+	}
 	var (
 		auth    message.Auth
 		results []authres.Result
@@ -56,9 +66,12 @@ func (c *Checker) Check(ctx context.Context, session message.Session, envelope m
 	if spfDomain == "" {
 		spfDomain = session.Helo
 	}
-	running.Go(func() { auth.SPF = c.spf(ctx, session, envelope) })
+	running.Go(func() {
+		if auth.SPF = "none"; !behind { // the upstream's own address says nothing of the sender
+			auth.SPF = c.spf(ctx, session, envelope)
+		}
+	})
 	running.Go(func() { signed = c.dkim(ctx, raw) })
-	author := authorDomain(raw)
 	var record *dmarc.Record
 	var recordErr error
 	running.Go(func() { record, recordErr = c.dmarcRecord(ctx, author) })
@@ -81,8 +94,16 @@ func (c *Checker) Check(ctx context.Context, session message.Session, envelope m
 	}
 	spfAligned := auth.SPF == "pass" && aligned(spfDomain, author, record != nil && record.SPFAlignment == dmarc.AlignmentStrict)
 	auth.DMARC = dmarcResult(author, record, recordErr, spfAligned || auth.DKIMAligned)
+	if behind && auth.DMARC == "fail" {
+		auth.DMARC = "none" // SPF might have passed where the mail first came in
+	}
 	results = append(results, &authres.DMARCResult{Value: authres.ResultValue(auth.DMARC), From: author})
-	return auth, "Authentication-Results: " + fold(authres.Format(c.Hostname, results)) + "\r\n"
+	return auth, c.field(results)
+}
+
+// field is the Authentication-Results field with this gateway's name.
+func (c *Checker) field(results []authres.Result) string {
+	return "Authentication-Results: " + fold(authres.Format(c.Hostname, results)) + "\r\n"
 }
 
 // fold breaks the field between its results (RFC 5322 section 2.2.3).
@@ -193,27 +214,32 @@ func organizational(domain string) string {
 	return organization
 }
 
-// headerLimit is how much of a message is read for its From field.
+// headerLimit is how much of a message is read for its header.
 const headerLimit = 64 << 10
 
-// authorDomain is the domain of the one author in From, "" where there is none or several: DMARC then says nothing.
-func authorDomain(raw message.Body) string {
+// headerOf is the header of a message as far as it can be read, nil where not at all.
+func headerOf(raw message.Body) textproto.MIMEHeader {
 	r, err := raw.Open()
 	if err != nil {
-		return ""
+		return nil
 	}
 	defer r.Close()
 	head, err := io.ReadAll(io.LimitReader(r, headerLimit))
 	if err != nil {
-		return ""
+		return nil
 	}
 	if end := bytes.Index(head, []byte("\r\n\r\n")); end >= 0 {
 		head = head[:end+4]
 	}
 	header, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(head))).ReadMIMEHeader()
 	if err != nil && len(header) == 0 {
-		return ""
+		return nil
 	}
+	return header
+}
+
+// authorDomain is the domain of the one author in From, "" where there is none or several: DMARC then says nothing.
+func authorDomain(header textproto.MIMEHeader) string {
 	from := header.Values("From")
 	if len(from) != 1 {
 		return ""

@@ -93,7 +93,22 @@ type Fate struct {
 	Waits []Sample `json:"waits,omitempty"`
 	// WaitRule is the first rule that waits.
 	WaitRule string `json:"wait_rule,omitempty"`
+	// Submits are samples that nobody waits for: asynchronous mode has acted, or let pass, and learns of the verdict afterwards. The
+	// rules are among the matches, with the threat type ThreatSubmitted.
+	Submits []Sample `json:"submits,omitempty"`
+	// Verdicts are what the sandbox has said so far of samples that this copy waited for. They stay with it when the cache is reset.
+	Verdicts []SampleVerdict `json:"verdicts,omitempty"`
+	// Noticed says that its recipients have been told that it is held.
+	Noticed bool `json:"noticed,omitempty"`
 }
+
+// The words of the Advanced Threat Type column (product guide, pages 10 and 25).
+const (
+	ThreatAnalyzed  = "Analyzed advanced threat" // the sandbox's level reached the security level
+	ThreatProbable  = "Probable advanced threat" // acted on without a level
+	ThreatSubmitted = "Submitted"                // asynchronous mode, until one of the others is known
+	ThreatNoRisk    = "Analyzed: no risk"        // asynchronous mode: below the security level
+)
 
 // Edits are the actions of the matches that change the copy, in rule order, each with its rule.
 func (f *Fate) Edits() []RuleAction { return f.actions(EffectEdit) }

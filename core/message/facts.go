@@ -103,7 +103,7 @@ type Facts struct {
 	Revision string `json:"revision"`
 }
 
-// SampleKey identifies what is given to the sandbox (DESIGN.md, "Sample").
+// SampleKey identifies what is given to the sandbox : a file by its digest and the name it is presented under, or a whole message.
 type SampleKey struct {
 	SHA256    string `json:"sha256"`
 	Kind      string `json:"kind"` // file | url | message
@@ -165,6 +165,12 @@ type Verdict struct {
 	Name     string       `json:"name,omitempty"`
 	Detail   string       `json:"detail,omitempty"`
 	At       time.Time    `json:"at"`
+}
+
+// SampleVerdict is a verdict with the sample it is about.
+type SampleVerdict struct {
+	Key     SampleKey `json:"key"`
+	Verdict Verdict   `json:"verdict"`
 }
 
 // Waiver is one finding that an operator's release took out of judgement for some recipients.

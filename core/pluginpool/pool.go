@@ -315,6 +315,21 @@ func (p *Pool) Status() Status {
 	return st
 }
 
+// Restart ends all instances, which are started again as after a death; calls under way fail.
+func (p *Pool) Restart() {
+	p.mu.Lock()
+	var processes []*pluginprocess.Process
+	for _, s := range p.slots {
+		if s.instance != nil {
+			processes = append(processes, s.instance.process)
+		}
+	}
+	p.mu.Unlock()
+	for _, process := range processes {
+		process.Stop()
+	}
+}
+
 // Stop ends all instances and waits until they are gone. Calls under way fail; the host drains before it stops.
 func (p *Pool) Stop() {
 	p.cancel()

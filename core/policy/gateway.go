@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,7 +93,7 @@ func (l *loader) listener(block *hcl.Block) Listener {
 			"max_connections_per_client", "max_bad_commands", "max_refused_recipients", "command_timeout", "data_timeout",
 			"idle_timeout", "auth_checks",
 		},
-		blocks: []hcl.BlockHeaderSchema{{Type: "tls"}},
+		blocks: []hcl.BlockHeaderSchema{{Type: "tls"}, {Type: "upstream"}},
 	})
 	out := Listener{
 		Name:                    block.Labels[1],
@@ -122,7 +124,23 @@ func (l *loader) listener(block *hcl.Block) Listener {
 		t := l.read(tls, shape{required: []string{"cert_file", "key_file"}})
 		out.TLS = &TLSFiles{CertFile: t.filled("cert_file", ""), KeyFile: t.filled("key_file", "")}
 	}
+	if upstream := r.single("upstream"); upstream != nil {
+		u := l.read(upstream, shape{required: []string{"networks", "authserv_id"}})
+		out.Upstream = &Upstream{Networks: some(u, "networks", parseNetwork), AuthservID: u.filled("authserv_id", "")}
+		if !out.AuthChecks {
+			l.warn(upstream.DefRange, "Results are not taken over", "auth_checks = false leaves the upstream's results unread too.")
+		}
+		if overlap(out.Upstream.Networks, out.RelayNetworks) {
+			l.warn(u.place("networks"), "Results are not taken over",
+				"Mail from relay_networks is not checked: the upstream's results are left unread where both overlap.")
+		}
+	}
 	return out
+}
+
+// overlap reports whether any network of one list shares an address with one of the other.
+func overlap(a, b []netip.Prefix) bool {
+	return slices.ContainsFunc(a, func(one netip.Prefix) bool { return slices.ContainsFunc(b, one.Overlaps) })
 }
 
 func (l *loader) relays() {

@@ -92,11 +92,11 @@ func (l *loader) parse(sources []Source, builtin bool) (whole bool) {
 func (l *loader) load() {
 	l.gateway()
 	l.loadPlugins()
-	l.virtualAnalyzer()
-	l.suspiciousObjects()
 	for _, b := range l.named("notification", "notifications") {
 		l.notification(b)
 	}
+	l.virtualAnalyzer()
+	l.suspiciousObjects()
 	l.store()
 	l.retention()
 	l.listeners()

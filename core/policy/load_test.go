@@ -142,6 +142,8 @@ func TestLoadDir(t *testing.T) {
 		"rules/20-b.hcl":   rule("b", ""),
 		"rules/10-a.hcl":   rule("a", "") + rule("virus of a", `kind = "virus"`),
 		"rules/ignored.md": "no policy",
+		"aside.hcl":        rule("aside", ""),
+		"plugins.lock.hcl": "no policy",
 		"notice.txt":       "from a file",
 	} {
 		path := filepath.Join(dir, name)
@@ -173,7 +175,7 @@ func TestLoadDir(t *testing.T) {
 		}
 		got = append(got, r.Range.Filename+" "+r.Name)
 	}
-	want := []string{"etc/rules/10-a.hcl virus of a", "etc/postern.hcl main", "etc/rules/10-a.hcl a", "etc/rules/20-b.hcl b"}
+	want := []string{"etc/rules/10-a.hcl virus of a", "etc/postern.hcl main", "etc/aside.hcl aside", "etc/rules/10-a.hcl a", "etc/rules/20-b.hcl b"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("order of judgement (-want +got):\n%s", diff)
 	}

@@ -67,6 +67,13 @@ type Listener struct {
 	DataTimeout             time.Duration // for the whole of one message's data
 	IdleTimeout             time.Duration // between two pieces of data
 	AuthChecks              bool          // SPF, DKIM and DMARC are checked at receipt
+	Upstream                *Upstream     // nil: mail comes from its senders
+}
+
+// Upstream is a filter in front, whose Authentication-Results are taken over.
+type Upstream struct {
+	Networks   []netip.Prefix // it connects from there
+	AuthservID string         // and signs its results with this name
 }
 
 // TLSFiles names a certificate chain and its key, both PEM.
@@ -158,6 +165,11 @@ type VirtualAnalyzer struct {
 	Async         bool
 	CacheResetAt  string // HH:MM, or "never"
 	CacheExpiry   time.Duration
+	// MaxSubmissions bounds the samples that are at the sandbox together; the others wait their turn, the oldest first.
+	MaxSubmissions int
+	// Notice names the notification that tells the recipients of a message that it is held, after NoticeAfter; 0: nobody is told.
+	Notice      string
+	NoticeAfter time.Duration
 }
 
 // Deadline is how long a message waits at most: the earlier of MaxWait and the last query.

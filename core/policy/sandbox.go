@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -14,19 +16,20 @@ func (l *loader) virtualAnalyzer() {
 		return
 	}
 	r := l.read(block, shape{
-		optional: []string{"analyzer", "submit", "security_level", "max_wait", "query_delay", "max_retries", "mode"},
-		blocks:   []hcl.BlockHeaderSchema{{Type: "cache"}},
+		optional: []string{"analyzer", "submit", "security_level", "max_wait", "query_delay", "max_retries", "mode", "max_submissions"},
+		blocks:   []hcl.BlockHeaderSchema{{Type: "cache"}, {Type: "notice"}},
 	})
 	va := &VirtualAnalyzer{
-		Analyzer:      r.text("analyzer", ""),
-		Submit:        r.flag("submit", true),
-		SecurityLevel: r.level("security_level", SecurityLow),
-		MaxWait:       r.duration("max_wait", 1800*time.Second, 300*time.Second, 1800*time.Second),
-		QueryDelay:    r.duration("query_delay", time.Minute, time.Second, 1800*time.Second),
-		MaxRetries:    r.number("max_retries", 20, 0, 1000),
-		Async:         r.choice("mode", "sync", "sync", "async") == "async",
-		CacheResetAt:  "23:00",
-		CacheExpiry:   day,
+		Analyzer:       r.text("analyzer", ""),
+		Submit:         r.flag("submit", true),
+		SecurityLevel:  r.level("security_level", SecurityLow),
+		MaxWait:        r.duration("max_wait", 1800*time.Second, 300*time.Second, 1800*time.Second),
+		QueryDelay:     r.duration("query_delay", time.Minute, time.Second, 1800*time.Second),
+		MaxRetries:     r.number("max_retries", 20, 0, 1000),
+		Async:          r.choice("mode", "sync", "sync", "async") == "async",
+		CacheResetAt:   "23:00",
+		CacheExpiry:    day,
+		MaxSubmissions: r.number("max_submissions", 100, 1, 100000),
 	}
 	if r.has("analyzer") {
 		l.withRole(va.Analyzer, pluginv1.Role_ROLE_ANALYZER, r.place("analyzer"), "an analyzer")
@@ -38,6 +41,15 @@ func (l *loader) virtualAnalyzer() {
 		c := l.read(cache, shape{optional: []string{"reset_at", "expiry"}})
 		va.CacheResetAt = c.clock("reset_at", va.CacheResetAt, "never")
 		va.CacheExpiry = c.duration("expiry", va.CacheExpiry, time.Minute, 365*day)
+	}
+	if notice := r.single("notice"); notice != nil {
+		n := l.read(notice, shape{required: []string{"after", "notification"}})
+		va.NoticeAfter = n.duration("after", 0, time.Second, va.MaxWait)
+		va.Notice = n.text("notification", "")
+		if _, known := l.policy.Notifications[va.Notice]; n.has("notification") && !known {
+			names := slices.Collect(maps.Keys(l.policy.Notifications))
+			l.fail(n.place("notification"), "Unknown notification", "There is no notification of that name."+suggest(va.Notice, names))
+		}
 	}
 	l.policy.VirtualAnalyzer = va
 }

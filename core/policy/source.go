@@ -8,6 +8,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -18,6 +20,8 @@ import (
 const (
 	MainFile    = "postern.hcl"
 	RulesFolder = "rules"
+	// lockSuffix ends the names of files that are no part of a policy.
+	lockSuffix = ".lock.hcl"
 )
 
 // Source is one file of a policy.
@@ -37,18 +41,31 @@ type Options struct {
 	ReadFile func(name string) ([]byte, error)
 }
 
-// LoadDir reads the sources of a policy: MainFile, and the rule files in name order, which is the order their rules have. Names in
-// diagnostics begin with prefix, usually the folder as the operator gave it.
+// LoadDir reads the sources of a policy: MainFile, which has to be there, the other *.hcl files beside it, and the rule files, both in name
+// order, which is the order their rules have. Names in diagnostics begin with prefix, usually the folder as the operator gave it.
 func LoadDir(fsys fs.FS, prefix string) ([]Source, error) {
-	main, err := fs.ReadFile(fsys, MainFile)
-	if err != nil {
+	if _, err := fs.Stat(fsys, MainFile); err != nil {
 		return nil, fmt.Errorf("read policy: %w", err)
+	}
+	beside, err := LoadRules(fsys, ".", prefix)
+	if err != nil {
+		return nil, err
 	}
 	rules, err := LoadRules(fsys, RulesFolder, prefix)
 	if err != nil {
 		return nil, err
 	}
-	return append([]Source{{Name: path.Join(prefix, MainFile), Bytes: main}}, rules...), nil
+	main := path.Join(prefix, MainFile)
+	slices.SortStableFunc(beside, func(a, b Source) int {
+		switch {
+		case a.Name == main:
+			return -1
+		case b.Name == main:
+			return 1
+		}
+		return 0
+	})
+	return append(beside, rules...), nil
 }
 
 // LoadRules reads the *.hcl files of one folder in name order. A folder that does not exist has none.
@@ -59,7 +76,7 @@ func LoadRules(fsys fs.FS, folder, prefix string) ([]Source, error) {
 	}
 	var sources []Source
 	for _, entry := range entries {
-		if entry.IsDir() || path.Ext(entry.Name()) != ".hcl" {
+		if entry.IsDir() || path.Ext(entry.Name()) != ".hcl" || strings.HasSuffix(entry.Name(), lockSuffix) {
 			continue
 		}
 		name := path.Join(folder, entry.Name())

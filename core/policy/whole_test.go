@@ -63,7 +63,7 @@ func TestWholePolicy(t *testing.T) {
 		}, p.Retention},
 		{"analyzer", &policy.VirtualAnalyzer{
 			Analyzer: "ddan", Submit: true, SecurityLevel: policy.SecurityLow, MaxWait: 30 * time.Minute, QueryDelay: time.Minute,
-			MaxRetries: 20, CacheResetAt: "23:00", CacheExpiry: 24 * time.Hour,
+			MaxRetries: 20, CacheResetAt: "23:00", CacheExpiry: 24 * time.Hour, MaxSubmissions: 100,
 		}, p.VirtualAnalyzer},
 		{"objects", &policy.SuspiciousObjects{Source: "ctd", Files: true, URLs: true, SyncEvery: 5 * time.Minute}, p.Objects},
 		{"unsupported", []message.Action{{
@@ -160,7 +160,7 @@ func TestDefaults(t *testing.T) {
 		}},
 		VirtualAnalyzer: &policy.VirtualAnalyzer{
 			Submit: true, SecurityLevel: policy.SecurityLow, MaxWait: 1800 * time.Second, QueryDelay: time.Minute, MaxRetries: 20,
-			CacheResetAt: "23:00", CacheExpiry: 24 * time.Hour,
+			CacheResetAt: "23:00", CacheExpiry: 24 * time.Hour, MaxSubmissions: 100,
 		},
 		Exceptions: map[message.Exception]policy.ExceptionPolicy{
 			message.ExceptionMalformed: {Exception: message.ExceptionMalformed, Actions: both, Default: true},

@@ -15,15 +15,19 @@ import (
 	"github.com/postern-mail/postern/core/message"
 )
 
-// remove puts notices in the place of parts. Where a part cannot be cut out, because only a lenient reading found it or because it is
-// the whole message, all of the content gives way to the notice: what was to be removed must not leave.
+// remove puts notices in the place of parts. Where a part cannot be cut out, because it is a member of a container or was decoded with
+// the message around it, what holds it is; where nothing less than the message does, all of the content gives way to the notice: what
+// was to be removed must not leave.
 func (e *editor) remove(parts map[int]string) error {
 	for id, notice := range parts {
 		if id < 0 || id >= len(e.tree.Parts) {
 			return fmt.Errorf("remove part %d: the message has none of that number", id)
 		}
 		part := &e.tree.Parts[id]
-		if part.End <= part.Start || part.Parent < 0 {
+		for part.End <= part.Start && part.Parent >= 0 {
+			part = &e.tree.Parts[part.Parent]
+		}
+		if part.Parent < 0 {
 			e.replaceAll(notice)
 			return nil
 		}
@@ -102,20 +106,36 @@ func (e *editor) insertInto(part *message.Part, list []Insertion) error {
 	}
 	head := splitHead(entity)
 	body := decoded(entity[head.end:], head)
+	changed := false
+	// Text without a Content-Type is ASCII (RFC 2045 section 5.2) unless a field of ours says otherwise.
+	charset, untyped := part.Charset, !head.has("Content-Type") && isASCII(string(body))
+	if untyped {
+		charset = "utf-8"
+	}
 	for _, insertion := range list {
 		text := strings.ReplaceAll(strings.ReplaceAll(insertion.Text, "\r\n", "\n"), "\n", "\r\n")
 		if part.Kind == message.PartHTML {
 			text = "<p>" + strings.ReplaceAll(html.EscapeString(text), "\r\n", "<br>\r\n") + "</p>"
 		}
-		encoded, ok := encodeText(text, part.Charset)
+		encoded, ok := encodeText(text, charset)
 		if !ok {
 			continue // the part's charset cannot say it
 		}
-		body = placeText(body, encoded, insertion.AtEnd, part.Kind == message.PartHTML)
+		body, changed = placeText(body, encoded, insertion.AtEnd, part.Kind == message.PartHTML), true
+	}
+	if !changed {
+		return nil
 	}
 	encoded := quoted(body)
+	fields := []message.HeaderField{{Name: "Content-Transfer-Encoding", Value: "quoted-printable"}}
+	if untyped {
+		fields = append(fields, message.HeaderField{Name: "Content-Type", Value: "text/plain; charset=utf-8"})
+	}
 	if part.Parent < 0 {
-		e.headers = append(e.headers, message.HeaderField{Name: "Content-Transfer-Encoding", Value: "quoted-printable"})
+		if !head.has("MIME-Version") {
+			fields = append(fields, message.HeaderField{Name: "MIME-Version", Value: "1.0"})
+		}
+		e.headers, e.whole = append(e.headers, fields...), true
 		e.replacements = append(e.replacements, replacement{from: e.head.end, to: e.raw.Size(), with: encoded})
 		return nil
 	}
@@ -125,7 +145,10 @@ func (e *editor) insertInto(part *message.Part, list []Insertion) error {
 			out.Write(field)
 		}
 	}
-	out.WriteString("Content-Transfer-Encoding: quoted-printable\r\n\r\n")
+	for _, field := range fields {
+		out.WriteString(encodeField(field))
+	}
+	out.WriteString("\r\n")
 	out.Write(bytes.TrimRight(encoded, "\r\n"))
 	e.replacements = append(e.replacements, replacement{from: part.Start, to: part.End, with: out.Bytes()})
 	return nil
@@ -167,7 +190,7 @@ func decoded(body []byte, h head) []byte {
 
 // encodeText writes text in the charset of a part; false where it cannot.
 func encodeText(text, charset string) ([]byte, bool) {
-	if isASCII(text) || charset == "" || strings.EqualFold(charset, "utf-8") {
+	if isASCII(text) || strings.EqualFold(charset, "utf-8") {
 		return []byte(text), true
 	}
 	encoding, err := htmlindex.Get(charset)

@@ -43,7 +43,8 @@ func (e *editor) header(options Options) {
 		rest = []byte("\r\n")
 	}
 	out.Write(rest)
-	e.replacements = append(e.replacements, replacement{from: int64(e.head.mbox), to: e.head.end, with: out.Bytes()})
+	// In front: a mail without a header has it at the same place as its body.
+	e.replacements = slices.Insert(e.replacements, 0, replacement{from: int64(e.head.mbox), to: e.head.end, with: out.Bytes()})
 }
 
 // changeOf is the last change of the field.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/postern-mail/postern/core/message"
 )
@@ -180,6 +181,11 @@ type head struct {
 	fields [][]byte
 	rest   []byte // what ends the block: the empty line
 	end    int64  // where the body begins
+}
+
+// has reports whether the block has a field of the name.
+func (h *head) has(name string) bool {
+	return slices.ContainsFunc(h.fields, func(field []byte) bool { return strings.EqualFold(fieldName(field), name) })
 }
 
 func readHead(raw message.Body) (head, error) {

@@ -23,6 +23,8 @@ var (
 	ErrConflict = errors.New("changed meanwhile")
 	// ErrFull says that a quota (held_bytes) is used up.
 	ErrFull = errors.New("quota used up")
+	// ErrCursor: Page.After is not what a page before ended with.
+	ErrCursor = errors.New("not one of a page before")
 )
 
 // Options are what every store needs besides its place.
@@ -30,6 +32,8 @@ type Options struct {
 	Clock func() time.Time
 	// Log takes the job engine's words too.
 	Log *slog.Logger
+	// Node names the gateway among those that share the store, the same after a restart. It is needed where Start is called.
+	Node string
 }
 
 // CopyState says where a copy stands.
@@ -39,6 +43,7 @@ type CopyState string
 const (
 	CopyUndecided     CopyState = "undecided"     // committed before it was judged; due at once
 	CopyHeld          CopyState = "held"          // waits for the sandbox until DueAt
+	CopyWatched       CopyState = "watched"       // asynchronous mode: on its way already, kept for the sandbox until DueAt
 	CopyRetry         CopyState = "retry"         // an exception deferred it: judged again at DueAt
 	CopyPostponed     CopyState = "postponed"     // delivered at DueAt
 	CopyDelivering    CopyState = "delivering"    // its obligations are in the outbox
@@ -50,24 +55,24 @@ const (
 
 // Copy is the message for some of its recipients: one fate. A recipient is in exactly one live copy.
 type Copy struct {
-	ID         string // internal id, with "-1", "-2" where the message was split
-	MessageID  string // internal id of the message
-	Recipients []string
-	State      CopyState
-	Area       string
-	DueAt      time.Time // zero: never by itself
-	Fate       message.Fate
-	Result     string // how it ended, in the words of the tracking log: Normal, Quarantine, Deleted, BouncedBack, ...
+	ID         string       `json:"id"`      // internal id, with "-1", "-2" where the message was split
+	MessageID  string       `json:"message"` // internal id of the message
+	Recipients []string     `json:"recipients"`
+	State      CopyState    `json:"state"`
+	Area       string       `json:"area,omitempty"`
+	DueAt      time.Time    `json:"due_at,omitzero"` // zero: never by itself
+	Fate       message.Fate `json:"fate"`
+	Result     string       `json:"result"` // how it ended, in the words of the tracking log: Normal, Quarantine, Deleted, BouncedBack, ...
 	// FirstWait and Deadline are set once, when the copy is first held; Deadline may only move earlier.
-	FirstWait time.Time
-	Deadline  time.Time
+	FirstWait time.Time `json:"first_wait,omitzero"`
+	Deadline  time.Time `json:"deadline,omitzero"`
 	// Attempts counts the queries or retries so far.
-	Attempts int
+	Attempts int `json:"attempts"`
 	// BodySHA256 is the body that leaves for this copy where it differs from the message as it came (archived modified copies).
-	BodySHA256 string
+	BodySHA256 string `json:"body_sha256,omitempty"`
 	// Version is checked and raised by every change of the row; 0 for a copy that is not stored yet.
-	Version int64
-	Changed time.Time
+	Version int64     `json:"version"`
+	Changed time.Time `json:"changed,omitzero"`
 }
 
 // Record is a message as it is kept.
@@ -100,25 +105,25 @@ const (
 
 // Obligation is one row of the outbox, unique by (CopyID, Kind, Rule, Action, Recipient): creating it again is no change.
 type Obligation struct {
-	ID        int64
-	CopyID    string
-	MessageID string
-	Kind      ObligationKind
-	Rule      string
-	Action    string
-	Recipient string
+	ID        int64          `json:"id"`
+	CopyID    string         `json:"copy"`
+	MessageID string         `json:"message"`
+	Kind      ObligationKind `json:"kind"`
+	Rule      string         `json:"rule"`
+	Action    string         `json:"action"`
+	Recipient string         `json:"recipient"`
 	// Sender is the envelope sender to use ("" for notifications and bounces).
-	Sender string
+	Sender string `json:"sender"`
 	// Hop is the relay's name, or "host:port" for a hand-off. Rows of one CopyID, Kind, BodySHA256 and Hop leave in one transaction.
-	Hop        string
-	BodySHA256 string // "": the copy itself, with its edits
-	State      ObligationState
-	Attempts   int
-	NextAt     time.Time
-	GiveUpAt   time.Time
-	LastReply  string // the next hop's last words, for the queue listing and the DSN
-	Created    time.Time
-	Version    int64
+	Hop        string          `json:"hop"`
+	BodySHA256 string          `json:"body_sha256,omitempty"` // "": the copy itself, with its edits
+	State      ObligationState `json:"state"`
+	Attempts   int             `json:"attempts"`
+	NextAt     time.Time       `json:"next_at,omitzero"`
+	GiveUpAt   time.Time       `json:"give_up_at,omitzero"`
+	LastReply  string          `json:"last_reply"` // the next hop's last words, for the queue listing and the DSN
+	Created    time.Time       `json:"created,omitzero"`
+	Version    int64           `json:"version"`
 }
 
 // ObligationState says whether it is still owed.
@@ -133,46 +138,46 @@ const (
 
 // Event is one policy event (product-behaviour sections 4.2 and 10).
 type Event struct {
-	ID         string // random GUID
-	At         time.Time
-	Subtype    string // virus-or-malicious-code, advanced-persistent-threat, ... ; see package gate
-	Rule       string
-	Action     string // labels joined by "; "
-	Name       string // malware name or N/A
-	Type       string // kind of malware or N/A
-	ThreatType string
-	Sender     string
-	Recipients []string
-	Subject    string
-	HeaderID   string // Message-ID
-	MessageID  string // internal id
-	CopyID     string
-	Size       int64
+	ID         string    `json:"id"` // random GUID
+	At         time.Time `json:"at,omitzero"`
+	Subtype    string    `json:"subtype"` // virus-or-malicious-code, advanced-persistent-threat, ... ; see package gate
+	Rule       string    `json:"rule"`
+	Action     string    `json:"action"` // labels joined by "; "
+	Name       string    `json:"name"`   // malware name or N/A
+	Type       string    `json:"type"`   // kind of malware or N/A
+	ThreatType string    `json:"threat_type"`
+	Sender     string    `json:"sender"`
+	Recipients []string  `json:"recipients"`
+	Subject    string    `json:"subject"`
+	HeaderID   string    `json:"header_id"` // Message-ID
+	MessageID  string    `json:"message"`   // internal id
+	CopyID     string    `json:"copy"`
+	Size       int64     `json:"size"`
 	// Attachments are the violating attachments' display paths.
-	Attachments  []string
-	Reason       string // violation reason
-	TrueFileType string
-	Evidence     string
-	Scanner      string // hostname of the gateway
+	Attachments  []string `json:"attachments"`
+	Reason       string   `json:"reason"` // violation reason
+	TrueFileType string   `json:"true_file_type"`
+	Evidence     string   `json:"evidence"`
+	Scanner      string   `json:"scanner"` // hostname of the gateway
 }
 
 // Track is one row of message tracking: a copy's final or latest fate.
 type Track struct {
 	// ID makes storing a row twice no change. Where it is empty the store takes a digest of the row's content.
-	ID         string
-	At         time.Time
-	MessageID  string
-	CopyID     string
-	HeaderID   string
-	Sender     string
-	Recipients []string
-	Subject    string
-	Client     string
-	Size       int64
-	Kind       string // Normal, Quarantine, Delete, Deferred, BouncedBack, Handoff, RcptChanged, Rejected, Split, Held, Postponed, ...
-	Detail     string // next hop and its reply, rule, or reason
+	ID         string    `json:"id"`
+	At         time.Time `json:"at,omitzero"`
+	MessageID  string    `json:"message"`
+	CopyID     string    `json:"copy"`
+	HeaderID   string    `json:"header_id"`
+	Sender     string    `json:"sender"`
+	Recipients []string  `json:"recipients"`
+	Subject    string    `json:"subject"`
+	Client     string    `json:"client,omitempty"`
+	Size       int64     `json:"size"`
+	Kind       string    `json:"kind"`   // Normal, Quarantine, Delete, Deferred, BouncedBack, Handoff, RcptChanged, Rejected, Split, Held, Postponed, ...
+	Detail     string    `json:"detail"` // next hop and its reply, rule, or reason
 	// Trace is the judgement of mail that is not kept otherwise, for `postern explain`; stored as JSON.
-	Trace []message.TraceStep
+	Trace []message.TraceStep `json:"trace,omitempty"`
 }
 
 // Change is one transaction. Copies with Version 0 are inserted, others updated where their version still is the given one; one
@@ -203,10 +208,12 @@ type Audit struct {
 
 // Sample is one copy's wait for one sample.
 type Sample struct {
-	CopyID    string
-	MessageID string
-	Sample    message.Sample
-	Since     time.Time
+	CopyID    string         `json:"copy"`
+	MessageID string         `json:"message"`
+	Sample    message.Sample `json:"sample"`
+	Since     time.Time      `json:"since,omitzero"`
+	// AskedBefore is how often the sandbox had been asked about the sample before the copy began to wait.
+	AskedBefore int `json:"asked_before"`
 }
 
 // Submission is one sample's way through a sandbox: at most one live row per key (promise 5).
@@ -257,11 +264,11 @@ type TextQuery struct {
 // CopyRow is a copy with the message's columns that listings show.
 type CopyRow struct {
 	Copy
-	Received time.Time
-	Sender   string
-	Subject  string
-	HeaderID string
-	Size     int64
+	Received time.Time `json:"received,omitzero"`
+	Sender   string    `json:"sender"`
+	Subject  string    `json:"subject"`
+	HeaderID string    `json:"header_id"`
+	Size     int64     `json:"size"`
 }
 
 // Usage is how much is kept, in bytes of bodies and in rows, by state; nothing is kept for a copy that is done. A message that was
@@ -347,20 +354,32 @@ type Store interface {
 	UpdateSubmission(ctx context.Context, submission Submission) error
 	// Submissions returns those with the keys, in any state.
 	Submissions(ctx context.Context, keys []message.SampleKey) ([]Submission, error)
-	// DueSubmissions returns up to limit of those not done with NextAt not after now, and moves their NextAt to until.
-	DueSubmissions(ctx context.Context, now, until time.Time, limit int) ([]Submission, error)
-	// ClearVerdicts forgets verdicts that are done: all, or of one SHA-256.
-	ClearVerdicts(ctx context.Context, sha256 string) (int64, error)
+	// DueSubmissions returns up to limit in the state with NextAt not after now, those first that were created first, and moves
+	// their NextAt to until.
+	DueSubmissions(ctx context.Context, state string, now, until time.Time, limit int) ([]Submission, error)
+	// CountSubmissions is how many are in the state.
+	CountSubmissions(ctx context.Context, state string) (int64, error)
+	// Verdicts lists those that are cached now, the latest first; of one SHA-256, or all.
+	Verdicts(ctx context.Context, now time.Time, sha256 string, page Page) (rows []Submission, next string, err error)
+	// ClearVerdicts ends the cached verdicts, all or of one SHA-256, and returns how many those were. Who waits already still gets
+	// them.
+	ClearVerdicts(ctx context.Context, now time.Time, sha256 string) (int64, error)
 	// Waiting returns the copies that wait for the sample.
 	Waiting(ctx context.Context, key message.SampleKey) ([]Sample, error)
+	// Waits returns what a copy waits for.
+	Waits(ctx context.Context, copyID string) ([]Sample, error)
+	// Unserved returns up to limit samples that copies wait for and that are not under way: never submitted, or done without the copy
+	// having been told.
+	Unserved(ctx context.Context, limit int) ([]Sample, error)
 
 	Usage(ctx context.Context) (Usage, error)
 	// Retain removes what is older than the retention, and bodies that nothing refers to any more: a message loses its own with its
 	// last copy that is not done and its last due obligation. It is for the process that runs the workers.
 	Retain(ctx context.Context, now time.Time, retention Retention) (removed int64, err error)
-	// Setting reads and SetSetting writes a small named value that all gateways share; one never written is "".
+	// Setting reads and SetSetting writes a small named value that all gateways share; one never written is "". SetSetting changes it
+	// only from the value before, or else returns ErrConflict, so that of several gateways one does what the change stands for.
 	Setting(ctx context.Context, name string) (string, error)
-	SetSetting(ctx context.Context, name, value string) error
+	SetSetting(ctx context.Context, name, before, value string) error
 
 	// Start runs the workers until Stop, which waits for those under way.
 	Start(ctx context.Context, workers Workers) error

@@ -9,7 +9,10 @@ import (
 
 // Analyzer gives samples to a sandbox. Its methods are called concurrently.
 type Analyzer interface {
-	// Submit hands over one sample. An error means that it is not known whether the sandbox has it.
+	// Choose names the server that a sample is to go to, none of those in exclude, which could not be reached with it; "" where none
+	// is left. The core commits the name before it submits.
+	Choose(ctx context.Context, exclude []string) (server string, err error)
+	// Submit hands over one sample to its server. An error means that it is not known whether the sandbox has it.
 	Submit(ctx context.Context, sample *Sample) (*Receipt, error)
 	// Results asks for many submissions at once; the answer has one Result for each, in any order.
 	Results(ctx context.Context, submissions []Submission) ([]Result, error)
@@ -32,14 +35,15 @@ type Sample struct {
 	Name         string
 	Size         int64
 	Content      io.Reader
-	// AskFirst names the server that may have the sample from an earlier attempt: it is asked before anything is sent.
-	AskFirst string
+	Server       string // as Choose named it
+	// AskFirst says that the server may have the sample from an earlier attempt: it is asked before anything is sent.
+	AskFirst bool
 }
 
 // State is where an analysis stands.
 type State int
 
-// The states.
+// The states. Unreachable lets the core try another server; the others are about the sample.
 const (
 	Pending State = iota + 1
 	Done
@@ -63,8 +67,7 @@ const (
 // Receipt says what became of a submission.
 type Receipt struct {
 	State      State
-	Server     string
-	Submission string
+	Submission string // the sandbox's own id
 	Detail     string
 }
 

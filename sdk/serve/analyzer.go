@@ -19,6 +19,16 @@ type analyzerService struct {
 	base *pluginService
 }
 
+func (s *analyzerService) Choose(ctx context.Context, r *pluginv1.ChooseRequest) (*pluginv1.ChooseResponse, error) {
+	s.base.work.Add(1)
+	defer s.base.work.Done()
+	server, err := s.base.plugin.Analyzer.Choose(ctx, r.GetExclude())
+	if err != nil {
+		return nil, status.Error(codes.Unavailable, fmt.Sprintf("choose: %v", err))
+	}
+	return &pluginv1.ChooseResponse{Server: server}, nil
+}
+
 func (s *analyzerService) Submit(stream grpc.ClientStreamingServer[pluginv1.SubmitRequest, pluginv1.SubmitResponse]) error {
 	s.base.work.Add(1)
 	defer s.base.work.Done()
@@ -32,15 +42,14 @@ func (s *analyzerService) Submit(stream grpc.ClientStreamingServer[pluginv1.Subm
 	}
 	sample := &analyzer.Sample{
 		SHA1: o.GetSha1(), SHA256: o.GetSha256(), Kind: analyzer.Kind(o.GetKind()), Name: o.GetName(), Size: int64(o.GetSize()),
-		Content: &chunkReader{stream: stream}, AskFirst: o.GetAskFirst(),
+		Content: &chunkReader{stream: stream}, Server: o.GetServer(), AskFirst: o.GetAskFirst(),
 	}
 	receipt, err := s.base.plugin.Analyzer.Submit(stream.Context(), sample)
 	if err != nil {
 		return status.Error(codes.Unavailable, fmt.Sprintf("submit: %v", err))
 	}
 	return stream.SendAndClose(&pluginv1.SubmitResponse{
-		State: pluginv1.AnalysisState(receipt.State), Server: receipt.Server, Submission: receipt.Submission,
-		Detail: text(receipt.Detail),
+		State: pluginv1.AnalysisState(receipt.State), Submission: receipt.Submission, Detail: text(receipt.Detail),
 	})
 }
 

@@ -27,7 +27,7 @@ func areas() []area {
 	return []area{
 		{"quarantine", "Mail that a rule or an exception put into quarantine", []store.CopyState{store.CopyQuarantined}},
 		{"archive", "Archived copies", []store.CopyState{store.CopyArchived}},
-		{"postponed", "Mail that is delivered later, and mail that waits for the sandbox", []store.CopyState{store.CopyPostponed, store.CopyHeld}},
+		{"postponed", "Mail that is delivered later", []store.CopyState{store.CopyPostponed}},
 		{"deferred", "Mail that is on its way, tried again, or undeliverable",
 			[]store.CopyState{store.CopyUndecided, store.CopyRetry, store.CopyDelivering, store.CopyUndeliverable}},
 	}
@@ -52,7 +52,7 @@ func newAreaList(a *app, area area) *cobra.Command {
 		Use:   "list",
 		Short: "List what is kept, newest first",
 		Long:  "List what is kept, newest first." + patternHelp,
-		Args:  exactly(0),
+		Args:  cobra.ExactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := q.parse(now()); err != nil {
 				return err
@@ -62,15 +62,19 @@ func newAreaList(a *app, area area) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				err = table(a, f, rows, []string{"copy", "state", "area", "received", "due", "sender", "recipients", "subject", "rule"},
-					func(r *store.CopyRow) []string {
-						due := ""
-						if !r.DueAt.IsZero() {
-							due = r.DueAt.Local().Format(timeFormat)
-						}
-						return []string{r.ID, string(r.State), r.Area, r.Received.Local().Format(timeFormat), due, r.Sender,
-							strings.Join(r.Recipients, ", "), r.Subject, ruleOf(&r.Fate)}
-					})
+				err = table(a, f, rows, []column[store.CopyRow]{
+					{name: "copy", value: func(r *store.CopyRow) any { return r.ID }},
+					{name: "state", value: func(r *store.CopyRow) any { return r.State }},
+					{name: "area", value: func(r *store.CopyRow) any { return r.Area }},
+					{name: "received", value: func(r *store.CopyRow) any { return r.Received }},
+					{name: "due", value: func(r *store.CopyRow) any { return r.DueAt }},
+					{name: "sender", value: func(r *store.CopyRow) any { return r.Sender }},
+					{name: "recipients", value: func(r *store.CopyRow) any { return r.Recipients }},
+					{name: "subject", value: func(r *store.CopyRow) any { return r.Subject }},
+					{name: "rule", value: func(r *store.CopyRow) any { return ruleOf(&r.Fate) }},
+					{name: "size", value: func(r *store.CopyRow) any { return r.Size }, detail: true},
+					{name: "message id", value: func(r *store.CopyRow) any { return r.HeaderID }, detail: true},
+				})
 				a.more(len(rows), total, next)
 				return err
 			})
@@ -97,7 +101,7 @@ func newAreaShow(a *app, area area) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show COPY",
 		Short: "Show one copy and why it is kept",
-		Args:  exactly(1),
+		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(cmd.Context(), func(s store.Store) error {
 				c, record, err := kept(cmd, s, area, args[0])
@@ -162,7 +166,7 @@ func newAreaChange(a *app, area area, name, short string, change changeFunc) *co
 	return &cobra.Command{
 		Use:   name + " COPY...",
 		Short: short,
-		Args:  atLeast(1),
+		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(cmd.Context(), func(s store.Store) error {
 				var failed error

@@ -16,7 +16,7 @@ func newExplain(a *app) *cobra.Command {
 		Use:   "explain ID",
 		Short: "Tell rule by rule why a message fared as it did",
 		Long:  "Tell rule by rule why a message fared as it did. ID is its internal id, a copy's id, or its Message-ID.",
-		Args:  exactly(1),
+		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(cmd.Context(), func(s store.Store) error {
 				record, err := s.Record(cmd.Context(), args[0])
@@ -27,8 +27,8 @@ func newExplain(a *app) *cobra.Command {
 					return err
 				}
 				m := &record.Message
-				fmt.Fprintf(a.out, "%s\n  from <%s> to %s\n  subject %q, received %s\n", m.ID, m.Envelope.From,
-					strings.Join(m.Envelope.To, ", "), m.Subject, m.Received.Local().Format(timeFormat))
+				fmt.Fprintf(a.out, "%s\n  from <%s> to %s\n  subject %q, received %s\n", m.ID, printable(m.Envelope.From),
+					printable(strings.Join(m.Envelope.To, ", ")), printable(m.Subject), m.Received.Local().Format(timeFormat))
 				if record.Decision == nil {
 					fmt.Fprintln(a.out, "  not judged yet")
 					return nil
@@ -53,8 +53,8 @@ func (a *app) explainRelayed(cmd *cobra.Command, s store.Store, id string) error
 		if len(rows[i].Trace) == 0 {
 			continue
 		}
-		fmt.Fprintf(a.out, "%s\n  from <%s> to %s\n  %s: %s\n", rows[i].MessageID, rows[i].Sender, strings.Join(rows[i].Recipients, ", "),
-			rows[i].Kind, rows[i].Detail)
+		fmt.Fprintf(a.out, "%s\n  from <%s> to %s\n  %s: %s\n", rows[i].MessageID, printable(rows[i].Sender),
+			printable(strings.Join(rows[i].Recipients, ", ")), rows[i].Kind, printable(rows[i].Detail))
 		a.printTrace(rows[i].Trace, &message.Tree{})
 		return nil
 	}
@@ -65,7 +65,7 @@ func (a *app) explainRelayed(cmd *cobra.Command, s store.Store, id string) error
 func (a *app) printDecision(d *message.Decision, tree *message.Tree) error {
 	for i := range d.Fates {
 		f := &d.Fates[i]
-		fmt.Fprintf(a.out, "  %s: %s\n", strings.Join(f.Recipients, ", "), disposition(f))
+		fmt.Fprintf(a.out, "  %s: %s\n", printable(strings.Join(f.Recipients, ", ")), printable(disposition(f)))
 	}
 	a.printTrace(d.Trace, tree)
 	return nil
@@ -78,9 +78,9 @@ func (a *app) printTrace(trace []message.TraceStep, tree *message.Tree) {
 		if s.Why != "" {
 			line += ": " + s.Why
 		}
-		fmt.Fprintf(a.out, "%s [%s]\n", line, strings.Join(s.Recipients, ", "))
+		fmt.Fprintf(a.out, "%s [%s]\n", printable(line), printable(strings.Join(s.Recipients, ", ")))
 		for j := range s.Findings {
-			fmt.Fprintf(a.out, "        %s\n", findingText(&s.Findings[j], tree))
+			fmt.Fprintf(a.out, "        %s\n", printable(findingText(&s.Findings[j], tree)))
 		}
 	}
 }

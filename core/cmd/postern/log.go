@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,35 +63,61 @@ func newLog(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "log", Short: "Query the policy events"}
 	var q query
 	var f format
+	var kind string
 	list := &cobra.Command{
 		Use:   "query",
 		Short: "List policy events, newest first",
 		Long:  "List policy events, newest first." + patternHelp,
-		Args:  exactly(0),
+		Args:  cobra.ExactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := q.parse(now()); err != nil {
 				return err
+			}
+			if kind != "policy" {
+				return usageError{fmt.Errorf("--type: there is no log %q here; `postern track` shows the tracking log", kind)}
 			}
 			return a.withStore(cmd.Context(), func(s store.Store) error {
 				rows, next, total, err := s.Events(cmd.Context(), q.text, q.page)
 				if err != nil {
 					return err
 				}
-				err = table(a, f, rows, []string{"date", "type", "rule", "action", "name", "sender", "recipients", "subject", "attachments",
-					"reason", "message"}, func(e *store.Event) []string {
-					return []string{e.At.Local().Format(timeFormat), e.Subtype, e.Rule, e.Action, e.Name, e.Sender,
-						strings.Join(e.Recipients, ", "), e.Subject, strings.Join(e.Attachments, ", "), e.Reason, e.MessageID}
-				})
+				err = table(a, f, rows, eventColumns())
 				a.more(len(rows), total, next)
 				return err
 			})
 		},
 	}
 	q.flags(list)
-	list.Flags().StringVar(&q.text.Subtype, "type", "", "type of event: virus-or-malicious-code, advanced-persistent-threat, ...")
+	list.Flags().StringVar(&kind, "type", "policy", "which log: policy")
+	list.Flags().StringVar(&q.text.Subtype, "subtype", "", "subtype of policy events: virus-or-malicious-code, advanced-persistent-threat, spam-phish, "+
+		"attachment, scanning-exceptions, suspicious-objects, others")
 	f.flags(list)
 	cmd.AddCommand(list)
 	return cmd
+}
+
+// eventColumns are the columns of the policy events (product guide, pages 10 and 16).
+func eventColumns() []column[store.Event] {
+	return []column[store.Event]{
+		{name: "date", value: func(e *store.Event) any { return e.At }},
+		{name: "type", value: func(e *store.Event) any { return e.Subtype }},
+		{name: "rule", value: func(e *store.Event) any { return e.Rule }},
+		{name: "action", value: func(e *store.Event) any { return e.Action }},
+		{name: "name", value: func(e *store.Event) any { return e.Name }},
+		{name: "kind", value: func(e *store.Event) any { return e.Type }, detail: true},
+		{name: "advanced threat type", value: func(e *store.Event) any { return e.ThreatType }, detail: true},
+		{name: "sender", value: func(e *store.Event) any { return e.Sender }},
+		{name: "recipients", value: func(e *store.Event) any { return e.Recipients }},
+		{name: "subject", value: func(e *store.Event) any { return e.Subject }},
+		{name: "original size (KB)", value: func(e *store.Event) any { return fmt.Sprintf("%.1f", float64(e.Size)/1024) }, detail: true},
+		{name: "violating attachments", value: func(e *store.Event) any { return e.Attachments }},
+		{name: "violation reason", value: func(e *store.Event) any { return e.Reason }},
+		{name: "true file type", value: func(e *store.Event) any { return e.TrueFileType }, detail: true},
+		{name: "evidence", value: func(e *store.Event) any { return e.Evidence }, detail: true},
+		{name: "scanner", value: func(e *store.Event) any { return e.Scanner }, detail: true},
+		{name: "message id", value: func(e *store.Event) any { return e.HeaderID }, detail: true},
+		{name: "internal id", value: func(e *store.Event) any { return e.CopyID }},
+	}
 }
 
 // more says on standard error what a listing left out.

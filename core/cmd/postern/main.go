@@ -39,8 +39,11 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	root := newRoot(os.Stdout, os.Stderr)
-	err := root.ExecuteContext(ctx)
+	a := &app{out: os.Stdout, errOut: os.Stderr}
+	err := newRoot(a).ExecuteContext(ctx)
+	if err != nil && !a.running {
+		err = usageError{err} // no command had begun
+	}
 	if err != nil && !errors.Is(err, errSilent) {
 		fmt.Fprintf(os.Stderr, "postern: %v\n", err)
 	}
@@ -59,7 +62,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.Is(err, store.ErrCursor):
 		return exitUsage
 	case errors.Is(err, host.ErrPolicy):
 		return exitPolicy
@@ -77,10 +80,10 @@ type app struct {
 	pluginDir   string
 	logLevel    string
 	logJSON     bool
+	running     bool // a command has begun
 }
 
-func newRoot(out, errOut io.Writer) *cobra.Command {
-	a := &app{out: out, errOut: errOut}
+func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "postern",
 		Short: "A mail gateway whose plugins look at every message and whose rules decide",
@@ -90,9 +93,8 @@ quarantines, changes or refuses it.
 Exit codes: 0 done, 1 failed, 2 wrong command line, 3 the policy has errors, 4 no such message or copy.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.SetOut(out)
-	root.SetErr(errOut)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetOut(a.out)
+	root.SetErr(a.errOut)
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.config, "config", "c", fromEnv("POSTERN_CONFIG", "/etc/postern"), "configuration folder (POSTERN_CONFIG)")
 	flags.StringVar(&a.stateDir, "state", os.Getenv("POSTERN_STATE"), "folder for spool and journal; by default the store's (POSTERN_STATE)")
@@ -102,11 +104,26 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 3 the policy has errors, 4 n
 	flags.BoolVar(&a.logJSON, "log-json", os.Getenv("POSTERN_LOG_FORMAT") == "json", "write diagnostics as JSON (POSTERN_LOG_FORMAT=json)")
 	root.AddCommand(
 		newServe(a), newValidate(a), newScan(a), newLog(a), newTrack(a), newExplain(a), newQueue(a), newPolicy(a), newPlugin(a),
+		newCache(a), newAnalyzer(a),
 	)
 	for _, area := range areas() {
 		root.AddCommand(newArea(a, area))
 	}
+	a.watch(root)
 	return root
+}
+
+// watch notes when a command begins: until then an error is about the command line.
+func (a *app) watch(cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			a.running = true
+			return run(cmd, args)
+		}
+	}
+	for _, below := range cmd.Commands() {
+		a.watch(below)
+	}
 }
 
 func fromEnv(name, otherwise string) string {
@@ -167,28 +184,9 @@ func (a *app) withStore(ctx context.Context, use func(store.Store) error) error 
 	if err != nil {
 		return err
 	}
-	s, err := host.OpenStore(ctx, c.Policy, time.Now, log)
+	s, err := host.OpenStore(ctx, c.Policy, "", time.Now, log)
 	if err != nil {
 		return err
 	}
 	return errors.Join(use(s), s.Close())
-}
-
-// exactly is cobra.ExactArgs with our exit code.
-func exactly(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := cobra.ExactArgs(n)(cmd, args); err != nil {
-			return usageError{err}
-		}
-		return nil
-	}
-}
-
-func atLeast(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := cobra.MinimumNArgs(n)(cmd, args); err != nil {
-			return usageError{err}
-		}
-		return nil
-	}
 }

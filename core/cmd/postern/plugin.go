@@ -13,7 +13,7 @@ func newPlugin(a *app) *cobra.Command {
 	cmd.AddCommand(&cobra.Command{
 		Use:   "pin FILE...",
 		Short: "Ask plugins what they are and pin digest and description in plugins.lock.hcl",
-		Args:  atLeast(1),
+		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			log, err := a.logger()
 			if err != nil {

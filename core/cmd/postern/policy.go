@@ -12,7 +12,7 @@ func newPolicy(a *app) *cobra.Command {
 	show := &cobra.Command{
 		Use:   "show",
 		Short: "Print the rules in the order in which they are judged, with their numbers",
-		Args:  exactly(0),
+		Args:  cobra.ExactArgs(0),
 		RunE: func(*cobra.Command, []string) error {
 			c, err := a.configuration()
 			if err != nil {

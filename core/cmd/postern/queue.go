@@ -6,17 +6,18 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/postern-mail/postern/core/gate"
 	"github.com/postern-mail/postern/core/store"
 )
 
 func newQueue(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "queue", Short: "Look at and hurry what is owed to next hops"}
+	cmd := &cobra.Command{Use: "queue", Short: "Look at the queues: what is owed to next hops, and what waits for the Virtual Analyzer"}
 	var f format
 	var page store.Page
 	list := &cobra.Command{
 		Use:   "list",
-		Short: "List what is owed, oldest first",
-		Args:  exactly(0),
+		Short: "List what is owed to next hops, oldest first",
+		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withStore(cmd.Context(), func(s store.Store) error {
 				rows, next, err := s.DueObligations(cmd.Context(), page)
@@ -26,21 +27,27 @@ func newQueue(a *app) *cobra.Command {
 				if next != "" {
 					fmt.Fprintf(a.errOut, "there is more: go on with --after %s\n", next)
 				}
-				return table(a, f, rows, []string{"copy", "kind", "hop", "recipient", "attempts", "next", "gives up", "last reply"},
-					func(o *store.Obligation) []string {
-						return []string{o.CopyID, string(o.Kind), o.Hop, o.Recipient, fmt.Sprint(o.Attempts), o.NextAt.Local().Format(timeFormat),
-							o.GiveUpAt.Local().Format(timeFormat), o.LastReply}
-					})
+				return table(a, f, rows, []column[store.Obligation]{
+					{name: "copy", value: func(o *store.Obligation) any { return o.CopyID }},
+					{name: "kind", value: func(o *store.Obligation) any { return o.Kind }},
+					{name: "hop", value: func(o *store.Obligation) any { return o.Hop }},
+					{name: "recipient", value: func(o *store.Obligation) any { return o.Recipient }},
+					{name: "attempts", value: func(o *store.Obligation) any { return o.Attempts }},
+					{name: "next", value: func(o *store.Obligation) any { return o.NextAt }},
+					{name: "gives up", value: func(o *store.Obligation) any { return o.GiveUpAt }},
+					{name: "last reply", value: func(o *store.Obligation) any { return o.LastReply }},
+				})
 			})
 		},
 	}
 	f.flags(list)
 	list.Flags().IntVar(&page.Limit, "limit", 100, "most rows")
 	list.Flags().StringVar(&page.After, "after", "", "cursor that the page before ended with")
+	list.AddCommand(newAnalyzerQueue(a))
 	flush := &cobra.Command{
 		Use:   "flush",
 		Short: "Try everything that is owed at once",
-		Args:  exactly(0),
+		Args:  cobra.ExactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withStore(cmd.Context(), func(s store.Store) error {
 				n, err := s.Flush(cmd.Context(), time.Now())
@@ -52,6 +59,9 @@ func newQueue(a *app) *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(list, flush)
+	waiting := analyzerArea()
+	cmd.AddCommand(list, flush, newAnalyzerShow(a),
+		newAreaChange(a, waiting, "release", "Release messages from analysis, no more: the other rules still judge", gate.Release),
+		newAreaChange(a, waiting, "delete", "Delete messages that wait for analysis", gate.Delete))
 	return cmd
 }

@@ -26,7 +26,7 @@ func newScan(a *app) *cobra.Command {
 		Short: "Judge mail files without sending or keeping anything",
 		Long: `Judge mail files as they would be judged on arrival, and print what would become of them and why. No verdict of the
 sandbox is known here: what would be held is shown as waiting. With --json one object per file is printed, each on a line.`,
-		Args: atLeast(1),
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) (err error) {
 			session := message.Session{Helo: "localhost", Listen: "scan"}
 			if client != "" {
@@ -94,10 +94,11 @@ func (a *app) printJudged(j *host.Judged, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(a.out).Encode(j)
 	}
-	fmt.Fprintf(a.out, "%s\n  from <%s>, subject %q, %d parts\n", j.File, j.Message.Envelope.From, j.Message.Subject, len(j.Facts.Tree.Parts))
+	fmt.Fprintf(a.out, "%s\n  from <%s>, subject %q, %d parts\n", j.File, printable(j.Message.Envelope.From), printable(j.Message.Subject),
+		len(j.Facts.Tree.Parts))
 	for i := range j.Facts.Tree.Troubles {
 		t := &j.Facts.Tree.Troubles[i]
-		fmt.Fprintf(a.out, "  %s: %s %s\n", t.Exception, t.Reason, t.Detail)
+		fmt.Fprintf(a.out, "  %s: %s %s\n", t.Exception, t.Reason, printable(t.Detail))
 	}
 	return a.printDecision(j.Decision, &j.Facts.Tree)
 }

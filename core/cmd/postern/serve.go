@@ -19,7 +19,7 @@ func newServe(a *app) *cobra.Command {
 		Short: "Run the gateway",
 		Long: `Run the gateway until SIGTERM or SIGINT, which drain it. SIGHUP reads the configuration again: where something is
 wrong with it the old one goes on serving.`,
-		Args: exactly(0),
+		Args: cobra.ExactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := a.logger()
 			if err != nil {

@@ -4,8 +4,10 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -22,8 +24,16 @@ func (f *format) flags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("json", "csv")
 }
 
+// column is one column of a listing. Its value is text, texts, a number or a time.
+type column[T any] struct {
+	name  string
+	value func(*T) any
+	// detail columns are in CSV only: a terminal is not wide enough.
+	detail bool
+}
+
 // table prints rows: objects as they are where JSON is asked for, their columns otherwise.
-func table[T any](a *app, f format, rows []T, head []string, columns func(*T) []string) error {
+func table[T any](a *app, f format, rows []T, columns []column[T]) error {
 	switch {
 	case f.json:
 		encoder := json.NewEncoder(a.out)
@@ -34,32 +44,61 @@ func table[T any](a *app, f format, rows []T, head []string, columns func(*T) []
 		}
 		return nil
 	case f.csv:
-		w := csv.NewWriter(a.out)
-		if err := w.Write(head); err != nil {
-			return err
-		}
-		for i := range rows {
-			cells := columns(&rows[i])
-			for n := range cells {
-				cells[n] = harmless(cells[n])
-			}
-			if err := w.Write(cells); err != nil {
-				return err
-			}
-		}
-		w.Flush()
-		return w.Error()
+		return writeCSV(a, rows, columns)
 	}
 	w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, strings.ToUpper(strings.Join(head, "\t")))
+	shown := slices.DeleteFunc(slices.Clone(columns), func(c column[T]) bool { return c.detail })
+	for n, c := range shown {
+		fmt.Fprint(w, strings.ToUpper(c.name), ending(n, len(shown)))
+	}
 	for i := range rows {
-		cells := columns(&rows[i])
-		for n := range cells {
-			cells[n] = shorten(printable(cells[n]))
+		for n, c := range shown {
+			fmt.Fprint(w, shorten(printable(text(c.value(&rows[i]), timeFormat))), ending(n, len(shown)))
 		}
-		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	return w.Flush()
+}
+
+func ending(n, of int) string {
+	if n == of-1 {
+		return "\n"
+	}
+	return "\t"
+}
+
+func writeCSV[T any](a *app, rows []T, columns []column[T]) error {
+	w := csv.NewWriter(a.out)
+	cells := make([]string, len(columns))
+	for n, c := range columns {
+		cells[n] = c.name
+	}
+	if err := w.Write(cells); err != nil {
+		return err
+	}
+	for i := range rows {
+		for n, c := range columns {
+			cells[n] = harmless(text(c.value(&rows[i]), time.RFC3339))
+		}
+		if err := w.Write(cells); err != nil {
+			return err
+		}
+	}
+	w.Flush()
+	return w.Error()
+}
+
+// text is a cell.
+func text(value any, layout string) string {
+	switch v := value.(type) {
+	case time.Time:
+		if v.IsZero() {
+			return ""
+		}
+		return v.Local().Format(layout)
+	case []string:
+		return strings.Join(v, "; ")
+	}
+	return fmt.Sprint(value)
 }
 
 // harmless keeps a spreadsheet from taking what a sender wrote for a formula.

@@ -35,10 +35,18 @@ func newTrack(a *app) *cobra.Command {
 				if next != "" {
 					fmt.Fprintf(a.errOut, "there is more: go on with --after %s\n", next)
 				}
-				return table(a, f, rows, []string{"date", "copy", "kind", "sender", "recipients", "subject", "detail"},
-					func(t *store.Track) []string {
-						return []string{t.At.Local().Format(timeFormat), t.CopyID, t.Kind, t.Sender, strings.Join(t.Recipients, ", "), t.Subject, t.Detail}
-					})
+				return table(a, f, rows, []column[store.Track]{
+					{name: "date", value: func(t *store.Track) any { return t.At }},
+					{name: "copy", value: func(t *store.Track) any { return t.CopyID }},
+					{name: "kind", value: func(t *store.Track) any { return t.Kind }},
+					{name: "sender", value: func(t *store.Track) any { return t.Sender }},
+					{name: "recipients", value: func(t *store.Track) any { return t.Recipients }},
+					{name: "subject", value: func(t *store.Track) any { return t.Subject }},
+					{name: "detail", value: func(t *store.Track) any { return t.Detail }},
+					{name: "client", value: func(t *store.Track) any { return t.Client }, detail: true},
+					{name: "size", value: func(t *store.Track) any { return t.Size }, detail: true},
+					{name: "message id", value: func(t *store.Track) any { return t.HeaderID }, detail: true},
+				})
 			})
 		},
 	}

@@ -13,7 +13,7 @@ func newValidate(a *app) *cobra.Command {
 		Long: `Check the policy against the pinned descriptions of its plugins. No plugin is started.
 
 Exit codes: 0 no errors (there may be warnings), 3 errors.`,
-		Args: exactly(0),
+		Args: cobra.ExactArgs(0),
 		RunE: func(*cobra.Command, []string) error {
 			c, err := a.configuration()
 			if err != nil {

@@ -83,6 +83,11 @@ func (s *Site) Copies(ctx context.Context, area string, arguments ...string) ([]
 	return JSONLines[store.CopyRow](s.list(ctx, append([]string{area, "list"}, arguments...)))
 }
 
+// Waiting lists the queue of the Virtual Analyzer.
+func (s *Site) Waiting(ctx context.Context, arguments ...string) ([]store.CopyRow, error) {
+	return JSONLines[store.CopyRow](s.list(ctx, append([]string{"queue", "list", "virtual-analyzer"}, arguments...)))
+}
+
 // Tracks lists the tracking log.
 func (s *Site) Tracks(ctx context.Context, arguments ...string) ([]store.Track, error) {
 	return JSONLines[store.Track](s.list(ctx, append([]string{"track"}, arguments...)))

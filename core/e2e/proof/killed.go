@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/postern-mail/postern/core/e2e/harness"
 )
@@ -25,7 +27,7 @@ func pluginKilled(ctx context.Context, e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	calls := &watcher{waiting: map[string]chan struct{}{}}
+	calls := &watcher{}
 	s.Setup.Levels, s.Setup.Tee = "info,inspect=debug,actions=debug", calls
 	if err := s.Start(ctx); err != nil {
 		return err
@@ -41,29 +43,39 @@ func pluginKilled(ctx context.Context, e *env) (err error) {
 
 // watcher sees the log and tells when a plugin is asked.
 type watcher struct {
-	mu      sync.Mutex
-	waiting map[string]chan struct{}
+	mu     sync.Mutex
+	plugin string
+	since  time.Time
+	asked  chan struct{}
 }
 
+// expect returns a channel that is closed when the plugin is asked from now on. Lines written before may still be read after: the log
+// comes through a pipe.
 func (w *watcher) expect(plugin string) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	asked := make(chan struct{})
-	w.waiting[plugin] = asked
-	return asked
+	w.plugin, w.since, w.asked = plugin, time.Now().Truncate(time.Millisecond), make(chan struct{}) // as exact as the log
+	return w.asked
 }
 
 func (w *watcher) Write(line []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !bytes.Contains(line, []byte(`"plugin call"`)) {
+	var entry struct {
+		Message string `json:"@message"`
+		At      string `json:"@timestamp"`
+		Plugin  string `json:"plugin"`
+	}
+	if json.Unmarshal(line, &entry) != nil || entry.Message != "plugin call" {
 		return len(line), nil
 	}
-	for plugin, asked := range w.waiting {
-		if bytes.Contains(line, []byte(`"plugin":"`+plugin+`"`)) {
-			close(asked)
-			delete(w.waiting, plugin)
-		}
+	at, err := time.Parse(time.RFC3339Nano, entry.At)
+	if err != nil {
+		return 0, fmt.Errorf("read time of a log line: %w", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.asked != nil && entry.Plugin == w.plugin && !at.Before(w.since) {
+		close(w.asked)
+		w.asked = nil
 	}
 	return len(line), nil
 }

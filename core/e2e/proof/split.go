@@ -86,7 +86,7 @@ func heldForOne(ctx context.Context, e *env, s *harness.Site, client *harness.Cl
 		return err
 	}
 	first := s.Sink.Mails()
-	held, err := s.Copies(ctx, "postponed")
+	held, err := s.Waiting(ctx)
 	if err != nil {
 		return err
 	}

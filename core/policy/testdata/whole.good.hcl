@@ -29,6 +29,10 @@ listener "smtp" "inbound" {
     cert_file = "/etc/postern/tls/cert.pem"
     key_file  = "/etc/postern/tls/key.pem"
   }
+  upstream {
+    networks    = ["192.0.2.64/26"]
+    authserv_id = "mx.upstream.example"
+  }
 }
 
 relay "mailstore" {

@@ -113,7 +113,8 @@ func (b *backend) migrate(ctx context.Context) (err error) {
 func (b *backend) Dialect() rows.Dialect {
 	return rows.Dialect{
 		Blob: "BYTEA", Serial: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", JobNow: "now()",
-		Lock: " FOR UPDATE", SkipLocked: " FOR UPDATE SKIP LOCKED", KeepRow: " FOR KEY SHARE",
+		JobWorker: "attempted_by[array_upper(attempted_by, 1)]",
+		Lock:      " FOR UPDATE", SkipLocked: " FOR UPDATE SKIP LOCKED", KeepRow: " FOR KEY SHARE",
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 func options() store.Options {
-	return store.Options{Clock: time.Now, Log: slog.New(slog.DiscardHandler)}
+	return store.Options{Clock: time.Now, Log: slog.New(slog.DiscardHandler), Node: "node"}
 }
 
 func TestContract(t *testing.T) {

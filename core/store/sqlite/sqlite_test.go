@@ -18,7 +18,7 @@ import (
 )
 
 func options() store.Options {
-	return store.Options{Clock: time.Now, Log: slog.New(slog.DiscardHandler)}
+	return store.Options{Clock: time.Now, Log: slog.New(slog.DiscardHandler), Node: "node"}
 }
 
 func TestContract(t *testing.T) {
@@ -50,7 +50,7 @@ func TestNothingRunsAfterClose(t *testing.T) {
 	if err := errors.Join(s.Stop(context.Background()), s.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SetSetting(t.Context(), "x", "y"); err == nil {
+	if err := s.SetSetting(t.Context(), "x", "", "y"); err == nil {
 		t.Error("a closed store takes changes")
 	}
 }

@@ -119,11 +119,6 @@ func testUsage(t *testing.T, suite Suite) {
 		Copies: map[store.CopyState]int64{store.CopyHeld: 2, store.CopyQuarantined: 1},
 		Bytes:  map[store.CopyState]int64{store.CopyHeld: 2000, store.CopyQuarantined: 1000}, Due: 1, OldestDue: start(),
 	})
-	equal(t, "a setting never written", must(s.Setting(t.Context(), "x"))(t), "")
-	for _, value := range []string{"one", "two"} {
-		equal(t, "error", s.SetSetting(t.Context(), "x", value), nil)
-	}
-	equal(t, "a setting", must(s.Setting(t.Context(), "x"))(t), "two")
 
 	// What judgement knows is replaced, also what a release waives.
 	record := must(s.Record(t.Context(), "M0"))(t)

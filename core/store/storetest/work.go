@@ -105,11 +105,11 @@ func testSubmit(t *testing.T, suite Suite) {
 	}
 	all.Wait()
 	equal(t, "submissions created", created, 1)
-	due, err := s.DueSubmissions(t.Context(), now.Add(time.Second), now.Add(time.Minute), 10)
+	due, err := s.DueSubmissions(t.Context(), "intent", now.Add(time.Second), now.Add(time.Minute), 10)
 	if err != nil || len(due) != 1 {
 		t.Fatalf("due are %v, %v", due, err)
 	}
-	if again, err := s.DueSubmissions(t.Context(), now.Add(time.Second), now.Add(time.Minute), 10); err != nil || len(again) != 0 {
+	if again, err := s.DueSubmissions(t.Context(), "intent", now.Add(time.Second), now.Add(time.Minute), 10); err != nil || len(again) != 0 {
 		t.Errorf("claimed ones are due again: %v, %v", again, err)
 	}
 	done := due[0]
@@ -130,12 +130,68 @@ func testSubmit(t *testing.T, suite Suite) {
 	if err != nil || !fresh || renewed.Verdict != nil || renewed.Remote != "" {
 		t.Errorf("a verdict that ran out is answered by %+v, created %v, %v", renewed, fresh, err)
 	}
-	equal(t, "forgotten while live", must(s.ClearVerdicts(t.Context(), ""))(t), 0)
-	renewed.State = "done"
+	equal(t, "forgotten while live", must(s.ClearVerdicts(t.Context(), now, ""))(t), 0)
+	equal(t, "under way", must(s.CountSubmissions(t.Context(), "intent"))(t), 1)
+	renewed.State, renewed.Verdict, renewed.Expires, renewed.Asked = "done", done.Verdict, now.Add(time.Hour), now
 	equal(t, "error", s.UpdateSubmission(t.Context(), renewed), nil)
-	equal(t, "forgotten of another", must(s.ClearVerdicts(t.Context(), "ff"))(t), 0)
-	equal(t, "forgotten", must(s.ClearVerdicts(t.Context(), "ab"))(t), 1)
-	equal(t, "left", len(must(s.Submissions(t.Context(), []message.SampleKey{key}))(t)), 0)
+	listed, _, err := s.Verdicts(t.Context(), now, "ab", store.Page{})
+	if err != nil || len(listed) != 1 || listed[0].Key != key {
+		t.Errorf("the cache holds %+v, %v", listed, err)
+	}
+	equal(t, "forgotten of another", must(s.ClearVerdicts(t.Context(), now, "ff"))(t), 0)
+	equal(t, "forgotten", must(s.ClearVerdicts(t.Context(), now, "ab"))(t), 1)
+	equal(t, "forgotten twice", must(s.ClearVerdicts(t.Context(), now, ""))(t), 0)
+	left := must(s.Submissions(t.Context(), []message.SampleKey{key}))(t)
+	if len(left) != 1 || left[0].Verdict == nil {
+		t.Errorf("who waits finds %+v", left)
+	}
+	if listed, _, err := s.Verdicts(t.Context(), now, "", store.Page{}); err != nil || len(listed) != 0 {
+		t.Errorf("the cache holds %+v, %v", listed, err)
+	}
+}
+
+// testUnserved: a sample is served while its submission is under way, and no copy's wait is lost.
+func testUnserved(t *testing.T, suite Suite) {
+	s := suite.open(t)
+	now := suite.Options.Clock()
+	key := message.SampleKey{SHA256: "ab", Kind: "file"}
+	wait := func(id string) {
+		t.Helper()
+		change := kept(id, store.CopyHeld, bodyOf(content(0, 10)))
+		change.Samples = []store.Sample{{CopyID: id, MessageID: id, Sample: message.Sample{Key: key}, Since: now}}
+		mustCommit(t, s, change)
+	}
+	unserved := func() int { return len(must(s.Unserved(t.Context(), 10))(t)) }
+	wait("M1")
+	equal(t, "not submitted", unserved(), 1)
+	submission, _, err := s.Submit(t.Context(), store.Submission{Key: key, State: "intent", NextAt: now, Created: now})
+	equal(t, "error", err, nil)
+	equal(t, "under way", unserved(), 0)
+	submission.State, submission.Attempts = "pending", 3
+	equal(t, "error", s.UpdateSubmission(t.Context(), submission), nil)
+	wait("M2")
+	waits := must(s.Waits(t.Context(), "M2"))(t)
+	if len(waits) != 1 || waits[0].AskedBefore != 3 || waits[0].Sample.Key != key {
+		t.Errorf("the second copy waits for %+v", waits)
+	}
+	submission = must(s.Submissions(t.Context(), []message.SampleKey{key}))(t)[0]
+	submission.State = "done"
+	equal(t, "error", s.UpdateSubmission(t.Context(), submission), nil)
+	equal(t, "done and not told", unserved(), 2)
+	mustCommit(t, s, &store.Change{DropSamples: []string{"M1", "M2"}})
+	equal(t, "told", unserved(), 0)
+}
+
+// testSettings: of two who change a value one does.
+func testSettings(t *testing.T, suite Suite) {
+	s := suite.open(t)
+	equal(t, "never written", must(s.Setting(t.Context(), "n"))(t), "")
+	equal(t, "error", s.SetSetting(t.Context(), "n", "", "1"), nil)
+	if err := s.SetSetting(t.Context(), "n", "", "2"); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("the second says %v", err)
+	}
+	equal(t, "error", s.SetSetting(t.Context(), "n", "1", "2"), nil)
+	equal(t, "written", must(s.Setting(t.Context(), "n"))(t), "2")
 }
 
 func must[T any](v T, err error) func(*testing.T) T {
@@ -215,6 +271,70 @@ func testJobs(t *testing.T, suite Suite) {
 	c := must(s.Copy(t.Context(), "M2"))(t)
 	mustCommit(t, s, &store.Change{Copies: []store.Copy{*c}, Obligations: []store.Obligation{owe("M2", "a@x.example", now)}})
 	equal(t, "obligations after one was created again", len(must(s.Obligations(t.Context(), "M2"))(t)), 1)
+}
+
+// testGone: a job under way is left alone as long as its gateway lives, and given back when the same gateway starts again, or when it has
+// not been seen for a while.
+func testGone(t *testing.T, suite Suite) {
+	place := suite.NewPlace(t)
+	now := suite.Options.Clock()
+	begun := make(chan string, 10)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	workers := func(name string) store.Workers {
+		return store.Workers{Concurrency: 2, Deliver: func(context.Context, store.DeliverJob) (time.Time, error) {
+			begun <- name
+			<-ctx.Done()
+			return time.Time{}, nil
+		}}
+	}
+	open := func(node string, clock func() time.Time) store.Store {
+		t.Helper()
+		o := suite.Options
+		o.Node, o.Clock = node, clock
+		return openPlace(t, place, o)
+	}
+	expect := func(want string) {
+		t.Helper()
+		select {
+		case got := <-begun:
+			equal(t, "who works on it", got, want)
+		case <-time.After(patience):
+			t.Fatalf("%s does not get the job", want)
+		}
+	}
+	first := open("one", suite.Options.Clock)
+	change := kept("M1", store.CopyDelivering, bodyOf(content(0, 10)))
+	change.Obligations = []store.Obligation{owe("M1", "a@x.example", now)}
+	mustCommit(t, first, change)
+	equal(t, "error", first.Start(t.Context(), workers("one")), nil)
+	expect("one")
+	other := open("two", suite.Options.Clock)
+	equal(t, "error", other.Start(t.Context(), workers("two")), nil)
+	equal(t, "jobs missing", must(other.Reconcile(t.Context(), now))(t), 0)
+	select {
+	case name := <-begun:
+		t.Errorf("%s takes a job that is under way", name)
+	default:
+	}
+	again := open("one", suite.Options.Clock)
+	equal(t, "error", again.Start(t.Context(), workers("again")), nil)
+	select {
+	case got := <-begun:
+		if got != "again" && got != "two" {
+			t.Errorf("%s gets the job", got)
+		}
+	case <-time.After(patience):
+		t.Fatal("nobody gets the job")
+	}
+	late := open("three", func() time.Time { return time.Now().Add(time.Hour) })
+	equal(t, "error", late.Start(t.Context(), workers("late")), nil)
+	select {
+	case <-begun:
+	case <-time.After(patience):
+		t.Fatal("the job of a gateway that is gone stays where it is")
+	}
+	cancel()
 }
 
 // settle records everything owed for a copy as done, which is possible once.

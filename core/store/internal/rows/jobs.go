@@ -81,6 +81,7 @@ func (s *Store) insertJobs(ctx context.Context, tx Tx, due []store.Obligation) (
 type jobs struct {
 	mu     sync.Mutex
 	client JobClient
+	alive  *alive
 }
 
 // failedAgain is when a job comes again that failed for a reason of our own.
@@ -152,7 +153,7 @@ func (s *Store) Start(ctx context.Context, w store.Workers) error {
 	periodic := &periodicWorker{store: s, work: map[string]func(context.Context) error{}}
 	river.AddWorker(workers, periodic)
 	config := &river.Config{
-		Workers: workers, Logger: s.log,
+		ID: s.node, Workers: workers, Logger: s.log,
 		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: max(1, w.Concurrency)}},
 	}
 	for _, p := range w.Periodic {
@@ -162,11 +163,16 @@ func (s *Store) Start(ctx context.Context, w store.Workers) error {
 				return periodicArgs{Name: p.Name}, &river.InsertOpts{UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: live()}}
 			}, nil))
 	}
-	client, err := s.backend.StartJobs(context.WithoutCancel(ctx), config)
+	alive, err := s.startAlive(ctx)
 	if err != nil {
 		return fmt.Errorf("start workers: %w", err)
 	}
-	s.jobs.client = client
+	client, err := s.backend.StartJobs(context.WithoutCancel(ctx), config)
+	if err != nil {
+		alive.end()
+		return fmt.Errorf("start workers: %w", err)
+	}
+	s.jobs.client, s.jobs.alive = client, alive
 	return nil
 }
 
@@ -185,6 +191,7 @@ func (s *Store) Stop(ctx context.Context) error {
 		defer cancelHard()
 		err = s.jobs.client.StopAndCancel(hard)
 	}
+	s.jobs.alive.end()
 	s.jobs.client = nil
 	if err != nil {
 		return fmt.Errorf("stop workers: %w", err)

@@ -78,7 +78,7 @@ func (s *Store) DueObligations(ctx context.Context, page store.Page) ([]store.Ob
 		at, err := strconv.ParseInt(created, 10, 64)
 		last, idErr := strconv.ParseInt(id, 10, 64)
 		if !ok || err != nil || idErr != nil {
-			return nil, "", fmt.Errorf("list obligations: read cursor %q: not one of a page before", page.After)
+			return nil, "", fmt.Errorf("list obligations: read cursor %q: %w", page.After, store.ErrCursor)
 		}
 		w.add("(created, id) > (?, ?)", at, last)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // keptStates are those of copies whose bodies are still needed.
-const keptStates = `('undecided', 'held', 'retry', 'postponed', 'delivering', 'quarantined', 'archived', 'undeliverable')`
+const keptStates = `('undecided', 'held', 'watched', 'retry', 'postponed', 'delivering', 'quarantined', 'archived', 'undeliverable')`
 
 // Usage is how much is kept.
 func (s *Store) Usage(ctx context.Context) (store.Usage, error) {
@@ -55,6 +55,8 @@ func (s *Store) Retain(ctx context.Context, now time.Time, r store.Retention) (i
 		{r.Tracking, "copies", "id", "copy_terms", "state = 'done' AND changed < $1"},
 		{r.Events, "events", "id", "event_terms", "at < $1"},
 		{r.Tracking, "tracks", "id", "track_terms", "at < $1"},
+		{r.Tracking, "submissions", "sha256", "", `state = 'done' AND expires < $1 AND created < $1 AND NOT EXISTS
+			(SELECT 1 FROM samples w WHERE w.sha256 = submissions.sha256)`},
 		{r.Tracking, "obligations", "id", "", "state <> 'due' AND created < $1"},
 		{r.Tracking, "messages", "id", "", `received < $1 AND NOT EXISTS (SELECT 1 FROM copies c WHERE c.message_id = messages.id)
 			AND NOT EXISTS (SELECT 1 FROM obligations o WHERE o.message_id = messages.id AND o.state = 'due')`},
@@ -177,11 +179,13 @@ func (s *Store) Setting(ctx context.Context, name string) (string, error) {
 	return v, nil
 }
 
-// SetSetting writes a named value.
-func (s *Store) SetSetting(ctx context.Context, name, text string) error {
+// SetSetting changes a named value from what it was.
+func (s *Store) SetSetting(ctx context.Context, name, before, text string) error {
 	err := s.backend.Write(ctx, func(ctx context.Context, tx Tx) error {
-		_, err := tx.Exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, name, text)
-		return err
+		if _, err := tx.Exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, '') ON CONFLICT (name) DO NOTHING`, name); err != nil {
+			return err
+		}
+		return conflictUnless(tx.Exec(ctx, `UPDATE settings SET value = $3 WHERE name = $1 AND value = $2`, name, before, text))
 	})
 	if err != nil {
 		return fmt.Errorf("write setting %s: %w", name, err)

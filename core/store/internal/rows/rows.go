@@ -69,6 +69,8 @@ type Dialect struct {
 	KeepRow string
 	// JobNow is the database's time in the type of the job table.
 	JobNow string
+	// JobWorker is who took a job of the job table last.
+	JobWorker string
 }
 
 // Store implements store.Store over a Backend.
@@ -76,12 +78,13 @@ type Store struct {
 	backend Backend
 	clock   func() time.Time
 	log     *slog.Logger
+	node    string
 	jobs    jobs
 }
 
 // New returns the store over an opened and migrated backend.
 func New(backend Backend, options store.Options) *Store {
-	return &Store{backend: backend, clock: options.Clock, log: options.Log}
+	return &Store{backend: backend, clock: options.Clock, log: options.Log, node: options.Node}
 }
 
 // write runs the function in a transaction and returns its result, which is the last run's where it had to run again.

@@ -11,11 +11,23 @@ import (
 	"github.com/postern-mail/postern/core/store"
 )
 
-// putSamples removes the waits of some copies and writes new ones.
+// putSamples removes the waits of some copies and writes new ones. A wait that is dropped and added again goes on as it was.
 func putSamples(ctx context.Context, tx Tx, drop []string, add []store.Sample) error {
 	for _, copyID := range drop {
-		if _, err := tx.Exec(ctx, `DELETE FROM samples WHERE copy_id = $1`, copyID); err != nil {
-			return fmt.Errorf("write waits of %s: %w", copyID, err)
+		before, err := list(ctx, tx, scanSample, `SELECT `+sampleColumns+` FROM samples w WHERE w.copy_id = $1`, copyID)
+		if err != nil {
+			return fmt.Errorf("read waits of %s: %w", copyID, err)
+		}
+		for i := range before {
+			k := before[i].Sample.Key
+			if slices.ContainsFunc(add, func(a store.Sample) bool { return a.CopyID == copyID && a.Sample.Key == k }) {
+				continue
+			}
+			_, err := tx.Exec(ctx, `DELETE FROM samples WHERE copy_id = $1 AND sha256 = $2 AND kind = $3 AND extension = $4`, copyID, k.SHA256, k.Kind,
+				k.Extension)
+			if err != nil {
+				return fmt.Errorf("write waits of %s: %w", copyID, err)
+			}
 		}
 	}
 	for i := range add {
@@ -25,7 +37,9 @@ func putSamples(ctx context.Context, tx Tx, drop []string, add []store.Sample) e
 			return err
 		}
 		k := &s.Sample.Key
-		_, err = tx.Exec(ctx, `INSERT INTO samples (copy_id, sha256, kind, extension, message_id, since, sample) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		_, err = tx.Exec(ctx, `INSERT INTO samples (copy_id, sha256, kind, extension, message_id, since, sample, asked_before)
+			VALUES ($1, $2, $3, $4, $5, $6, $7,
+				COALESCE((SELECT attempts FROM submissions WHERE sha256 = $2 AND kind = $3 AND extension = $4 AND state <> 'done'), 0))
 			ON CONFLICT DO NOTHING`, s.CopyID, k.SHA256, k.Kind, k.Extension, s.MessageID, micros(s.Since), content)
 		if err != nil {
 			return fmt.Errorf("write waits of %s: %w", s.CopyID, err)
@@ -34,22 +48,48 @@ func putSamples(ctx context.Context, tx Tx, drop []string, add []store.Sample) e
 	return nil
 }
 
+const sampleColumns = `w.copy_id, w.message_id, w.since, w.asked_before, w.sample`
+
+func scanSample(rows Rows) (store.Sample, error) {
+	var (
+		sample        store.Sample
+		since, before int64
+		content       []byte
+	)
+	if err := rows.Scan(&sample.CopyID, &sample.MessageID, &since, &before, &content); err != nil {
+		return sample, err
+	}
+	sample.Since, sample.AskedBefore = fromMicros(since), int(before)
+	return sample, decode(content, &sample.Sample)
+}
+
 // Waiting returns the copies that wait for the sample, the first first.
 func (s *Store) Waiting(ctx context.Context, key message.SampleKey) ([]store.Sample, error) {
-	found, err := list(ctx, s.backend.Read(), func(rows Rows) (sample store.Sample, err error) {
-		var (
-			since   int64
-			content []byte
-		)
-		if err := rows.Scan(&sample.CopyID, &sample.MessageID, &since, &content); err != nil {
-			return sample, err
-		}
-		sample.Since = fromMicros(since)
-		return sample, decode(content, &sample.Sample)
-	}, `SELECT copy_id, message_id, since, sample FROM samples WHERE sha256 = $1 AND kind = $2 AND extension = $3 ORDER BY since, copy_id`,
-		key.SHA256, key.Kind, key.Extension)
+	found, err := list(ctx, s.backend.Read(), scanSample, `SELECT `+sampleColumns+` FROM samples w
+		WHERE w.sha256 = $1 AND w.kind = $2 AND w.extension = $3 ORDER BY w.since, w.copy_id`, key.SHA256, key.Kind, key.Extension)
 	if err != nil {
 		return nil, fmt.Errorf("read who waits for %s: %w", key.SHA256, err)
+	}
+	return found, nil
+}
+
+// Waits returns what a copy waits for.
+func (s *Store) Waits(ctx context.Context, copyID string) ([]store.Sample, error) {
+	found, err := list(ctx, s.backend.Read(), scanSample, `SELECT `+sampleColumns+` FROM samples w WHERE w.copy_id = $1
+		ORDER BY w.since, w.sha256, w.kind, w.extension`, copyID)
+	if err != nil {
+		return nil, fmt.Errorf("read what %s waits for: %w", copyID, err)
+	}
+	return found, nil
+}
+
+// Unserved returns samples that nobody works on.
+func (s *Store) Unserved(ctx context.Context, limit int) ([]store.Sample, error) {
+	found, err := list(ctx, s.backend.Read(), scanSample, `SELECT `+sampleColumns+` FROM samples w
+		WHERE NOT EXISTS (SELECT 1 FROM submissions u WHERE u.sha256 = w.sha256 AND u.kind = w.kind AND u.extension = w.extension AND u.state <> 'done')
+		ORDER BY w.since, w.copy_id LIMIT $1`, int64(limit))
+	if err != nil {
+		return nil, fmt.Errorf("look for samples that are not under way: %w", err)
 	}
 	return found, nil
 }
@@ -149,11 +189,11 @@ func (s *Store) Submissions(ctx context.Context, keys []message.SampleKey) ([]st
 	return out, nil
 }
 
-// DueSubmissions claims what is due, the earliest first.
-func (s *Store) DueSubmissions(ctx context.Context, now, until time.Time, limit int) ([]store.Submission, error) {
-	const due = ` FROM submissions WHERE state <> 'done' AND next_at <= $1`
+// DueSubmissions claims what is due, the oldest first.
+func (s *Store) DueSubmissions(ctx context.Context, state string, now, until time.Time, limit int) ([]store.Submission, error) {
+	const due = ` FROM submissions WHERE state = $1 AND state <> 'done' AND next_at <= $2`
 	// Mostly nothing is due: that is found without a write transaction.
-	_, err := one(ctx, s.backend.Read(), value[int64], `SELECT 1`+due+` LIMIT 1`, micros(now))
+	_, err := one(ctx, s.backend.Read(), value[int64], `SELECT 1`+due+` LIMIT 1`, state, micros(now))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
@@ -161,8 +201,8 @@ func (s *Store) DueSubmissions(ctx context.Context, now, until time.Time, limit 
 		return nil, fmt.Errorf("look for due submissions: %w", err)
 	}
 	claimed, err := write(ctx, s.backend, func(ctx context.Context, tx Tx) ([]store.Submission, error) {
-		claimed, err := list(ctx, tx, scanSubmission, `SELECT `+submissionColumns+due+` ORDER BY next_at, sha256 LIMIT $2`+
-			s.backend.Dialect().SkipLocked, micros(now), int64(limit))
+		claimed, err := list(ctx, tx, scanSubmission, `SELECT `+submissionColumns+due+` ORDER BY created, sha256 LIMIT $3`+
+			s.backend.Dialect().SkipLocked, state, micros(now), int64(limit))
 		if err != nil {
 			return nil, err
 		}
@@ -182,13 +222,41 @@ func (s *Store) DueSubmissions(ctx context.Context, now, until time.Time, limit 
 	return slices.Clip(claimed), nil
 }
 
-// ClearVerdicts forgets verdicts.
-func (s *Store) ClearVerdicts(ctx context.Context, sha256 string) (int64, error) {
+// CountSubmissions is how many are in the state.
+func (s *Store) CountSubmissions(ctx context.Context, state string) (int64, error) {
+	n, err := one(ctx, s.backend.Read(), value[int64], `SELECT COUNT(*) FROM submissions WHERE state = $1`, state)
+	if err != nil {
+		return 0, fmt.Errorf("count submissions: %w", err)
+	}
+	return n, nil
+}
+
+// Verdicts lists the cache.
+func (s *Store) Verdicts(ctx context.Context, now time.Time, sha256 string, page store.Page) ([]store.Submission, string, error) {
+	var w where
+	w.add("state = 'done' AND expires > ?", micros(now))
+	if sha256 != "" {
+		w.add("sha256 = ?", sha256)
+	}
+	l := listing[store.Submission]{
+		from: "submissions", columns: submissionColumns, time: "asked", id: "sha256", where: w, scan: scanSubmission,
+		key: func(u *store.Submission) (time.Time, string) { return u.Asked, u.Key.SHA256 },
+	}
+	rows, next, _, err := l.page(ctx, s.backend.Read(), page)
+	if err != nil {
+		return nil, "", fmt.Errorf("list verdicts: %w", err)
+	}
+	return rows, next, nil
+}
+
+// ClearVerdicts ends cached verdicts.
+func (s *Store) ClearVerdicts(ctx context.Context, now time.Time, sha256 string) (int64, error) {
 	n, err := write(ctx, s.backend, func(ctx context.Context, tx Tx) (int64, error) {
+		const clear = `UPDATE submissions SET expires = 0, version = version + 1 WHERE state = 'done' AND expires > $1`
 		if sha256 == "" {
-			return tx.Exec(ctx, `DELETE FROM submissions WHERE state = 'done'`)
+			return tx.Exec(ctx, clear, micros(now))
 		}
-		return tx.Exec(ctx, `DELETE FROM submissions WHERE state = 'done' AND sha256 = $1`, sha256)
+		return tx.Exec(ctx, clear+` AND sha256 = $2`, micros(now), sha256)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("clear verdicts: %w", err)

@@ -181,7 +181,7 @@ func (l *listing[T]) rows(ctx context.Context, q Queryer, page store.Page) (rows
 		at, id, ok := strings.Cut(page.After, ":")
 		us, err := strconv.ParseInt(at, 10, 64)
 		if !ok || err != nil {
-			return nil, "", fmt.Errorf("read cursor %q: not one of a page before", page.After)
+			return nil, "", fmt.Errorf("read cursor %q: %w", page.After, store.ErrCursor)
 		}
 		w.add("("+l.time+", "+l.id+") < (?, ?)", us, id)
 	}

@@ -3514,6 +3514,94 @@ func (x *InsertText) GetText() string {
 	return ""
 }
 
+type ChooseRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Exclude       []string               `protobuf:"bytes,1,rep,name=exclude,proto3" json:"exclude,omitempty"` // servers that could not be reached with this sample
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChooseRequest) Reset() {
+	*x = ChooseRequest{}
+	mi := &file_plugin_v1_plugin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChooseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChooseRequest) ProtoMessage() {}
+
+func (x *ChooseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_v1_plugin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChooseRequest.ProtoReflect.Descriptor instead.
+func (*ChooseRequest) Descriptor() ([]byte, []int) {
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ChooseRequest) GetExclude() []string {
+	if x != nil {
+		return x.Exclude
+	}
+	return nil
+}
+
+type ChooseResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Server        string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"` // empty: none can be reached
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChooseResponse) Reset() {
+	*x = ChooseResponse{}
+	mi := &file_plugin_v1_plugin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChooseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChooseResponse) ProtoMessage() {}
+
+func (x *ChooseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_v1_plugin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChooseResponse.ProtoReflect.Descriptor instead.
+func (*ChooseResponse) Descriptor() ([]byte, []int) {
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ChooseResponse) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
 type SubmitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Frame:
@@ -3527,7 +3615,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3539,7 +3627,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3552,7 +3640,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SubmitRequest) GetFrame() isSubmitRequest_Frame {
@@ -3603,15 +3691,16 @@ type SubmitOpening struct {
 	Kind   SampleKind             `protobuf:"varint,3,opt,name=kind,proto3,enum=plugin.v1.SampleKind" json:"kind,omitempty"`
 	Name   string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
 	Size   uint64                 `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
-	// ask_first names the server to which the sample may already have gone: it is asked before anything is sent again.
-	AskFirst      string `protobuf:"bytes,6,opt,name=ask_first,json=askFirst,proto3" json:"ask_first,omitempty"`
+	Server string                 `protobuf:"bytes,6,opt,name=server,proto3" json:"server,omitempty"` // the one that Choose named
+	// ask_first says that the sample may have got there already: the server is asked whether it has it before anything is sent.
+	AskFirst      bool `protobuf:"varint,7,opt,name=ask_first,json=askFirst,proto3" json:"ask_first,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubmitOpening) Reset() {
 	*x = SubmitOpening{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[38]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3623,7 +3712,7 @@ func (x *SubmitOpening) String() string {
 func (*SubmitOpening) ProtoMessage() {}
 
 func (x *SubmitOpening) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[38]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3636,7 +3725,7 @@ func (x *SubmitOpening) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitOpening.ProtoReflect.Descriptor instead.
 func (*SubmitOpening) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SubmitOpening) GetSha1() string {
@@ -3674,26 +3763,32 @@ func (x *SubmitOpening) GetSize() uint64 {
 	return 0
 }
 
-func (x *SubmitOpening) GetAskFirst() string {
+func (x *SubmitOpening) GetServer() string {
 	if x != nil {
-		return x.AskFirst
+		return x.Server
 	}
 	return ""
 }
 
+func (x *SubmitOpening) GetAskFirst() bool {
+	if x != nil {
+		return x.AskFirst
+	}
+	return false
+}
+
 type SubmitResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	State         AnalysisState          `protobuf:"varint,1,opt,name=state,proto3,enum=plugin.v1.AnalysisState" json:"state,omitempty"` // PENDING where it was taken
-	Server        string                 `protobuf:"bytes,2,opt,name=server,proto3" json:"server,omitempty"`
-	Submission    string                 `protobuf:"bytes,3,opt,name=submission,proto3" json:"submission,omitempty"` // the sandbox's own id
-	Detail        string                 `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	State         AnalysisState          `protobuf:"varint,1,opt,name=state,proto3,enum=plugin.v1.AnalysisState" json:"state,omitempty"` // PENDING where it was taken, UNREACHABLE where another server may be tried
+	Submission    string                 `protobuf:"bytes,2,opt,name=submission,proto3" json:"submission,omitempty"`                     // the sandbox's own id
+	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubmitResponse) Reset() {
 	*x = SubmitResponse{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[39]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3705,7 +3800,7 @@ func (x *SubmitResponse) String() string {
 func (*SubmitResponse) ProtoMessage() {}
 
 func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[39]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3718,7 +3813,7 @@ func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitResponse.ProtoReflect.Descriptor instead.
 func (*SubmitResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{39}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SubmitResponse) GetState() AnalysisState {
@@ -3726,13 +3821,6 @@ func (x *SubmitResponse) GetState() AnalysisState {
 		return x.State
 	}
 	return AnalysisState_ANALYSIS_STATE_UNSPECIFIED
-}
-
-func (x *SubmitResponse) GetServer() string {
-	if x != nil {
-		return x.Server
-	}
-	return ""
 }
 
 func (x *SubmitResponse) GetSubmission() string {
@@ -3758,7 +3846,7 @@ type ResultsRequest struct {
 
 func (x *ResultsRequest) Reset() {
 	*x = ResultsRequest{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[40]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3770,7 +3858,7 @@ func (x *ResultsRequest) String() string {
 func (*ResultsRequest) ProtoMessage() {}
 
 func (x *ResultsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[40]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3783,7 +3871,7 @@ func (x *ResultsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultsRequest.ProtoReflect.Descriptor instead.
 func (*ResultsRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{40}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ResultsRequest) GetSubmissions() []*Submission {
@@ -3805,7 +3893,7 @@ type Submission struct {
 
 func (x *Submission) Reset() {
 	*x = Submission{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[41]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3817,7 +3905,7 @@ func (x *Submission) String() string {
 func (*Submission) ProtoMessage() {}
 
 func (x *Submission) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[41]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3830,7 +3918,7 @@ func (x *Submission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Submission.ProtoReflect.Descriptor instead.
 func (*Submission) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{41}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Submission) GetSha1() string {
@@ -3870,7 +3958,7 @@ type ResultsResponse struct {
 
 func (x *ResultsResponse) Reset() {
 	*x = ResultsResponse{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[42]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3882,7 +3970,7 @@ func (x *ResultsResponse) String() string {
 func (*ResultsResponse) ProtoMessage() {}
 
 func (x *ResultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[42]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3895,7 +3983,7 @@ func (x *ResultsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultsResponse.ProtoReflect.Descriptor instead.
 func (*ResultsResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{42}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ResultsResponse) GetResults() []*Result {
@@ -3918,7 +4006,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[43]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3930,7 +4018,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[43]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3943,7 +4031,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{43}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Result) GetSha256() string {
@@ -3990,7 +4078,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[44]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4002,7 +4090,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[44]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4015,7 +4103,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{44}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *FetchRequest) GetCursors() []*SourceCursor {
@@ -4035,7 +4123,7 @@ type SourceCursor struct {
 
 func (x *SourceCursor) Reset() {
 	*x = SourceCursor{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[45]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4047,7 +4135,7 @@ func (x *SourceCursor) String() string {
 func (*SourceCursor) ProtoMessage() {}
 
 func (x *SourceCursor) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[45]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4060,7 +4148,7 @@ func (x *SourceCursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceCursor.ProtoReflect.Descriptor instead.
 func (*SourceCursor) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{45}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SourceCursor) GetSource() string {
@@ -4090,7 +4178,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[46]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4102,7 +4190,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[46]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4115,7 +4203,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{46}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *FetchResponse) GetFrame() isFetchResponse_Frame {
@@ -4168,7 +4256,7 @@ type ObjectBatch struct {
 
 func (x *ObjectBatch) Reset() {
 	*x = ObjectBatch{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[47]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4180,7 +4268,7 @@ func (x *ObjectBatch) String() string {
 func (*ObjectBatch) ProtoMessage() {}
 
 func (x *ObjectBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[47]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4193,7 +4281,7 @@ func (x *ObjectBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectBatch.ProtoReflect.Descriptor instead.
 func (*ObjectBatch) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{47}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ObjectBatch) GetObjects() []*Object {
@@ -4218,7 +4306,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[48]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4230,7 +4318,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[48]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4243,7 +4331,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{48}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Object) GetSource() string {
@@ -4307,7 +4395,7 @@ type SourceState struct {
 
 func (x *SourceState) Reset() {
 	*x = SourceState{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[49]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4319,7 +4407,7 @@ func (x *SourceState) String() string {
 func (*SourceState) ProtoMessage() {}
 
 func (x *SourceState) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[49]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4332,7 +4420,7 @@ func (x *SourceState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceState.ProtoReflect.Descriptor instead.
 func (*SourceState) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{49}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SourceState) GetSource() string {
@@ -4579,25 +4667,29 @@ const file_plugin_v1_plugin_proto_rawDesc = "" +
 	"\n" +
 	"InsertText\x12\x15\n" +
 	"\x06at_end\x18\x01 \x01(\bR\x05atEnd\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\"f\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\")\n" +
+	"\rChooseRequest\x12\x18\n" +
+	"\aexclude\x18\x01 \x03(\tR\aexclude\"(\n" +
+	"\x0eChooseResponse\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\"f\n" +
 	"\rSubmitRequest\x124\n" +
 	"\aopening\x18\x01 \x01(\v2\x18.plugin.v1.SubmitOpeningH\x00R\aopening\x12\x16\n" +
 	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunkB\a\n" +
-	"\x05frame\"\xab\x01\n" +
+	"\x05frame\"\xc3\x01\n" +
 	"\rSubmitOpening\x12\x12\n" +
 	"\x04sha1\x18\x01 \x01(\tR\x04sha1\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x12)\n" +
 	"\x04kind\x18\x03 \x01(\x0e2\x15.plugin.v1.SampleKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x04 \x01(\tR\x04name\x12\x12\n" +
-	"\x04size\x18\x05 \x01(\x04R\x04size\x12\x1b\n" +
-	"\task_first\x18\x06 \x01(\tR\baskFirst\"\x90\x01\n" +
+	"\x04size\x18\x05 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06server\x18\x06 \x01(\tR\x06server\x12\x1b\n" +
+	"\task_first\x18\a \x01(\bR\baskFirst\"x\n" +
 	"\x0eSubmitResponse\x12.\n" +
-	"\x05state\x18\x01 \x01(\x0e2\x18.plugin.v1.AnalysisStateR\x05state\x12\x16\n" +
-	"\x06server\x18\x02 \x01(\tR\x06server\x12\x1e\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x18.plugin.v1.AnalysisStateR\x05state\x12\x1e\n" +
 	"\n" +
-	"submission\x18\x03 \x01(\tR\n" +
+	"submission\x18\x02 \x01(\tR\n" +
 	"submission\x12\x16\n" +
-	"\x06detail\x18\x04 \x01(\tR\x06detail\"I\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"I\n" +
 	"\x0eResultsRequest\x127\n" +
 	"\vsubmissions\x18\x01 \x03(\v2\x15.plugin.v1.SubmissionR\vsubmissions\"p\n" +
 	"\n" +
@@ -4748,8 +4840,9 @@ const file_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x0fUnpackerService\x12A\n" +
 	"\x06Unpack\x12\x18.plugin.v1.UnpackRequest\x1a\x19.plugin.v1.UnpackResponse(\x010\x012Q\n" +
 	"\rActionService\x12@\n" +
-	"\aPerform\x12\x19.plugin.v1.PerformRequest\x1a\x1a.plugin.v1.PerformResponse2\x94\x01\n" +
-	"\x0fAnalyzerService\x12?\n" +
+	"\aPerform\x12\x19.plugin.v1.PerformRequest\x1a\x1a.plugin.v1.PerformResponse2\xd3\x01\n" +
+	"\x0fAnalyzerService\x12=\n" +
+	"\x06Choose\x12\x18.plugin.v1.ChooseRequest\x1a\x19.plugin.v1.ChooseResponse\x12?\n" +
 	"\x06Submit\x12\x18.plugin.v1.SubmitRequest\x1a\x19.plugin.v1.SubmitResponse(\x01\x12@\n" +
 	"\aResults\x12\x19.plugin.v1.ResultsRequest\x1a\x1a.plugin.v1.ResultsResponse2N\n" +
 	"\x0eObjectsService\x12<\n" +
@@ -4768,7 +4861,7 @@ func file_plugin_v1_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_plugin_v1_plugin_proto_goTypes = []any{
 	(Role)(0),                 // 0: plugin.v1.Role
 	(Bodies)(0),               // 1: plugin.v1.Bodies
@@ -4821,19 +4914,21 @@ var file_plugin_v1_plugin_proto_goTypes = []any{
 	(*SetHeader)(nil),         // 48: plugin.v1.SetHeader
 	(*RemovePart)(nil),        // 49: plugin.v1.RemovePart
 	(*InsertText)(nil),        // 50: plugin.v1.InsertText
-	(*SubmitRequest)(nil),     // 51: plugin.v1.SubmitRequest
-	(*SubmitOpening)(nil),     // 52: plugin.v1.SubmitOpening
-	(*SubmitResponse)(nil),    // 53: plugin.v1.SubmitResponse
-	(*ResultsRequest)(nil),    // 54: plugin.v1.ResultsRequest
-	(*Submission)(nil),        // 55: plugin.v1.Submission
-	(*ResultsResponse)(nil),   // 56: plugin.v1.ResultsResponse
-	(*Result)(nil),            // 57: plugin.v1.Result
-	(*FetchRequest)(nil),      // 58: plugin.v1.FetchRequest
-	(*SourceCursor)(nil),      // 59: plugin.v1.SourceCursor
-	(*FetchResponse)(nil),     // 60: plugin.v1.FetchResponse
-	(*ObjectBatch)(nil),       // 61: plugin.v1.ObjectBatch
-	(*Object)(nil),            // 62: plugin.v1.Object
-	(*SourceState)(nil),       // 63: plugin.v1.SourceState
+	(*ChooseRequest)(nil),     // 51: plugin.v1.ChooseRequest
+	(*ChooseResponse)(nil),    // 52: plugin.v1.ChooseResponse
+	(*SubmitRequest)(nil),     // 53: plugin.v1.SubmitRequest
+	(*SubmitOpening)(nil),     // 54: plugin.v1.SubmitOpening
+	(*SubmitResponse)(nil),    // 55: plugin.v1.SubmitResponse
+	(*ResultsRequest)(nil),    // 56: plugin.v1.ResultsRequest
+	(*Submission)(nil),        // 57: plugin.v1.Submission
+	(*ResultsResponse)(nil),   // 58: plugin.v1.ResultsResponse
+	(*Result)(nil),            // 59: plugin.v1.Result
+	(*FetchRequest)(nil),      // 60: plugin.v1.FetchRequest
+	(*SourceCursor)(nil),      // 61: plugin.v1.SourceCursor
+	(*FetchResponse)(nil),     // 62: plugin.v1.FetchResponse
+	(*ObjectBatch)(nil),       // 63: plugin.v1.ObjectBatch
+	(*Object)(nil),            // 64: plugin.v1.Object
+	(*SourceState)(nil),       // 65: plugin.v1.SourceState
 }
 var file_plugin_v1_plugin_proto_depIdxs = []int32{
 	0,  // 0: plugin.v1.DescribeResponse.roles:type_name -> plugin.v1.Role
@@ -4878,17 +4973,17 @@ var file_plugin_v1_plugin_proto_depIdxs = []int32{
 	48, // 39: plugin.v1.Edit.set_header:type_name -> plugin.v1.SetHeader
 	49, // 40: plugin.v1.Edit.remove_part:type_name -> plugin.v1.RemovePart
 	50, // 41: plugin.v1.Edit.insert_text:type_name -> plugin.v1.InsertText
-	52, // 42: plugin.v1.SubmitRequest.opening:type_name -> plugin.v1.SubmitOpening
+	54, // 42: plugin.v1.SubmitRequest.opening:type_name -> plugin.v1.SubmitOpening
 	9,  // 43: plugin.v1.SubmitOpening.kind:type_name -> plugin.v1.SampleKind
 	10, // 44: plugin.v1.SubmitResponse.state:type_name -> plugin.v1.AnalysisState
-	55, // 45: plugin.v1.ResultsRequest.submissions:type_name -> plugin.v1.Submission
-	57, // 46: plugin.v1.ResultsResponse.results:type_name -> plugin.v1.Result
+	57, // 45: plugin.v1.ResultsRequest.submissions:type_name -> plugin.v1.Submission
+	59, // 46: plugin.v1.ResultsResponse.results:type_name -> plugin.v1.Result
 	10, // 47: plugin.v1.Result.state:type_name -> plugin.v1.AnalysisState
 	11, // 48: plugin.v1.Result.level:type_name -> plugin.v1.RiskLevel
-	59, // 49: plugin.v1.FetchRequest.cursors:type_name -> plugin.v1.SourceCursor
-	61, // 50: plugin.v1.FetchResponse.batch:type_name -> plugin.v1.ObjectBatch
-	63, // 51: plugin.v1.FetchResponse.source:type_name -> plugin.v1.SourceState
-	62, // 52: plugin.v1.ObjectBatch.objects:type_name -> plugin.v1.Object
+	61, // 49: plugin.v1.FetchRequest.cursors:type_name -> plugin.v1.SourceCursor
+	63, // 50: plugin.v1.FetchResponse.batch:type_name -> plugin.v1.ObjectBatch
+	65, // 51: plugin.v1.FetchResponse.source:type_name -> plugin.v1.SourceState
+	64, // 52: plugin.v1.ObjectBatch.objects:type_name -> plugin.v1.Object
 	12, // 53: plugin.v1.Object.type:type_name -> plugin.v1.ObjectType
 	13, // 54: plugin.v1.Object.action:type_name -> plugin.v1.ObjectAction
 	14, // 55: plugin.v1.PluginService.Describe:input_type -> plugin.v1.DescribeRequest
@@ -4897,20 +4992,22 @@ var file_plugin_v1_plugin_proto_depIdxs = []int32{
 	27, // 58: plugin.v1.ScannerService.Scan:input_type -> plugin.v1.ScanRequest
 	38, // 59: plugin.v1.UnpackerService.Unpack:input_type -> plugin.v1.UnpackRequest
 	45, // 60: plugin.v1.ActionService.Perform:input_type -> plugin.v1.PerformRequest
-	51, // 61: plugin.v1.AnalyzerService.Submit:input_type -> plugin.v1.SubmitRequest
-	54, // 62: plugin.v1.AnalyzerService.Results:input_type -> plugin.v1.ResultsRequest
-	58, // 63: plugin.v1.ObjectsService.Fetch:input_type -> plugin.v1.FetchRequest
-	15, // 64: plugin.v1.PluginService.Describe:output_type -> plugin.v1.DescribeResponse
-	23, // 65: plugin.v1.PluginService.Configure:output_type -> plugin.v1.ConfigureResponse
-	26, // 66: plugin.v1.PluginService.Drain:output_type -> plugin.v1.DrainResponse
-	35, // 67: plugin.v1.ScannerService.Scan:output_type -> plugin.v1.ScanResponse
-	42, // 68: plugin.v1.UnpackerService.Unpack:output_type -> plugin.v1.UnpackResponse
-	46, // 69: plugin.v1.ActionService.Perform:output_type -> plugin.v1.PerformResponse
-	53, // 70: plugin.v1.AnalyzerService.Submit:output_type -> plugin.v1.SubmitResponse
-	56, // 71: plugin.v1.AnalyzerService.Results:output_type -> plugin.v1.ResultsResponse
-	60, // 72: plugin.v1.ObjectsService.Fetch:output_type -> plugin.v1.FetchResponse
-	64, // [64:73] is the sub-list for method output_type
-	55, // [55:64] is the sub-list for method input_type
+	51, // 61: plugin.v1.AnalyzerService.Choose:input_type -> plugin.v1.ChooseRequest
+	53, // 62: plugin.v1.AnalyzerService.Submit:input_type -> plugin.v1.SubmitRequest
+	56, // 63: plugin.v1.AnalyzerService.Results:input_type -> plugin.v1.ResultsRequest
+	60, // 64: plugin.v1.ObjectsService.Fetch:input_type -> plugin.v1.FetchRequest
+	15, // 65: plugin.v1.PluginService.Describe:output_type -> plugin.v1.DescribeResponse
+	23, // 66: plugin.v1.PluginService.Configure:output_type -> plugin.v1.ConfigureResponse
+	26, // 67: plugin.v1.PluginService.Drain:output_type -> plugin.v1.DrainResponse
+	35, // 68: plugin.v1.ScannerService.Scan:output_type -> plugin.v1.ScanResponse
+	42, // 69: plugin.v1.UnpackerService.Unpack:output_type -> plugin.v1.UnpackResponse
+	46, // 70: plugin.v1.ActionService.Perform:output_type -> plugin.v1.PerformResponse
+	52, // 71: plugin.v1.AnalyzerService.Choose:output_type -> plugin.v1.ChooseResponse
+	55, // 72: plugin.v1.AnalyzerService.Submit:output_type -> plugin.v1.SubmitResponse
+	58, // 73: plugin.v1.AnalyzerService.Results:output_type -> plugin.v1.ResultsResponse
+	62, // 74: plugin.v1.ObjectsService.Fetch:output_type -> plugin.v1.FetchResponse
+	65, // [65:75] is the sub-list for method output_type
+	55, // [55:65] is the sub-list for method input_type
 	55, // [55:55] is the sub-list for extension type_name
 	55, // [55:55] is the sub-list for extension extendee
 	0,  // [0:55] is the sub-list for field type_name
@@ -4941,11 +5038,11 @@ func file_plugin_v1_plugin_proto_init() {
 		(*Edit_RemovePart)(nil),
 		(*Edit_InsertText)(nil),
 	}
-	file_plugin_v1_plugin_proto_msgTypes[37].OneofWrappers = []any{
+	file_plugin_v1_plugin_proto_msgTypes[39].OneofWrappers = []any{
 		(*SubmitRequest_Opening)(nil),
 		(*SubmitRequest_Chunk)(nil),
 	}
-	file_plugin_v1_plugin_proto_msgTypes[46].OneofWrappers = []any{
+	file_plugin_v1_plugin_proto_msgTypes[48].OneofWrappers = []any{
 		(*FetchResponse_Batch)(nil),
 		(*FetchResponse_Source)(nil),
 	}
@@ -4955,7 +5052,7 @@ func file_plugin_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_v1_plugin_proto_rawDesc), len(file_plugin_v1_plugin_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   50,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   6,
 		},

@@ -523,6 +523,7 @@ var ActionService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
+	AnalyzerService_Choose_FullMethodName  = "/plugin.v1.AnalyzerService/Choose"
 	AnalyzerService_Submit_FullMethodName  = "/plugin.v1.AnalyzerService/Submit"
 	AnalyzerService_Results_FullMethodName = "/plugin.v1.AnalyzerService/Results"
 )
@@ -533,6 +534,9 @@ const (
 //
 // AnalyzerService gives samples to a sandbox and asks for its verdicts.
 type AnalyzerServiceClient interface {
+	// Choose names the server that a sample is to go to. The core commits the name before it submits, so that after a crash in between it
+	// is known who has to be asked.
+	Choose(ctx context.Context, in *ChooseRequest, opts ...grpc.CallOption) (*ChooseResponse, error)
 	// Submit hands over one sample: an opening, then the content in chunks.
 	Submit(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[SubmitRequest, SubmitResponse], error)
 	// Results asks for the state of many submissions at once.
@@ -545,6 +549,16 @@ type analyzerServiceClient struct {
 
 func NewAnalyzerServiceClient(cc grpc.ClientConnInterface) AnalyzerServiceClient {
 	return &analyzerServiceClient{cc}
+}
+
+func (c *analyzerServiceClient) Choose(ctx context.Context, in *ChooseRequest, opts ...grpc.CallOption) (*ChooseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChooseResponse)
+	err := c.cc.Invoke(ctx, AnalyzerService_Choose_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 func (c *analyzerServiceClient) Submit(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[SubmitRequest, SubmitResponse], error) {
@@ -576,6 +590,9 @@ func (c *analyzerServiceClient) Results(ctx context.Context, in *ResultsRequest,
 //
 // AnalyzerService gives samples to a sandbox and asks for its verdicts.
 type AnalyzerServiceServer interface {
+	// Choose names the server that a sample is to go to. The core commits the name before it submits, so that after a crash in between it
+	// is known who has to be asked.
+	Choose(context.Context, *ChooseRequest) (*ChooseResponse, error)
 	// Submit hands over one sample: an opening, then the content in chunks.
 	Submit(grpc.ClientStreamingServer[SubmitRequest, SubmitResponse]) error
 	// Results asks for the state of many submissions at once.
@@ -590,6 +607,9 @@ type AnalyzerServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedAnalyzerServiceServer struct{}
 
+func (UnimplementedAnalyzerServiceServer) Choose(context.Context, *ChooseRequest) (*ChooseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Choose not implemented")
+}
 func (UnimplementedAnalyzerServiceServer) Submit(grpc.ClientStreamingServer[SubmitRequest, SubmitResponse]) error {
 	return status.Error(codes.Unimplemented, "method Submit not implemented")
 }
@@ -615,6 +635,24 @@ func RegisterAnalyzerServiceServer(s grpc.ServiceRegistrar, srv AnalyzerServiceS
 		t.testEmbeddedByValue()
 	}
 	s.RegisterService(&AnalyzerService_ServiceDesc, srv)
+}
+
+func _AnalyzerService_Choose_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChooseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AnalyzerServiceServer).Choose(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AnalyzerService_Choose_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AnalyzerServiceServer).Choose(ctx, req.(*ChooseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
 }
 
 func _AnalyzerService_Submit_Handler(srv interface{}, stream grpc.ServerStream) error {
@@ -649,6 +687,10 @@ var AnalyzerService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "plugin.v1.AnalyzerService",
 	HandlerType: (*AnalyzerServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Choose",
+			Handler:    _AnalyzerService_Choose_Handler,
+		},
 		{
 			MethodName: "Results",
 			Handler:    _AnalyzerService_Results_Handler,

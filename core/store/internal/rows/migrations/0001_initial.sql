@@ -125,6 +125,7 @@ CREATE TABLE samples (
 	extension TEXT NOT NULL,
 	message_id TEXT NOT NULL,
 	since BIGINT NOT NULL,
+	asked_before BIGINT NOT NULL,
 	sample {blob} NOT NULL,
 	PRIMARY KEY (copy_id, sha256, kind, extension)
 );
@@ -148,7 +149,7 @@ CREATE TABLE submissions (
 	version BIGINT NOT NULL,
 	PRIMARY KEY (sha256, kind, extension)
 );
-CREATE INDEX submissions_due ON submissions (next_at) WHERE state <> 'done';
+CREATE INDEX submissions_due ON submissions (state, next_at) WHERE state <> 'done';
 
 CREATE TABLE audits (
 	id {serial},
@@ -162,4 +163,10 @@ CREATE TABLE audits (
 CREATE TABLE settings (
 	name TEXT PRIMARY KEY,
 	value TEXT NOT NULL
+);
+
+-- Who works on jobs, and when it was last seen.
+CREATE TABLE gateways (
+	node TEXT PRIMARY KEY,
+	seen BIGINT NOT NULL
 );
