@@ -251,6 +251,21 @@ func TestLinksOutOfDocuments(t *testing.T) {
 	}
 }
 
+func TestLinksInCodes(t *testing.T) {
+	tests := map[string][]string{
+		"https://a.example/x;y":                          {"https://a.example/x;y"},
+		"BEGIN:VCARD\nURL:https://a.example/\nEND:VCARD": {"https://a.example/"},
+		"MECARD:N:Doe;URL:https://a.example;":            {"https://a.example"},
+		"only words":                                     {"only words"},
+		"tel:1;2":                                        nil,
+	}
+	for text, want := range tests {
+		if diff := cmp.Diff(want, linksIn(text)); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", text, diff)
+		}
+	}
+}
+
 func TestHostileContainersAreLimited(t *testing.T) {
 	lying := zipOf(t, zip.Store, "a.txt", "abc")
 	lying[bytes.Index(lying, []byte("PK\x01\x02"))+24] = 9 // its length

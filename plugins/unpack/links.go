@@ -23,10 +23,13 @@ import (
 // maxLink is the length of a link.
 const maxLink = 4096
 
-// link reports a link that a document shows.
+// link reports a link that a document shows; addresses of mail and telephones are none.
 func (j *job) link(f file, raw, text string) error {
 	raw = strings.TrimSpace(raw)
-	if raw == "" || len(raw) > maxLink {
+	if len(raw) > 4 && strings.EqualFold(raw[:4], "www.") {
+		raw = "http://" + raw
+	}
+	if !strings.Contains(raw, "://") || len(raw) > maxLink {
 		return nil
 	}
 	if err := j.out.Link(f.number, raw, text); err != nil {
@@ -106,19 +109,37 @@ func (j *job) picture(f file) error {
 		return nil
 	}
 	for _, text := range qrCodes(j.ctx, decoded) {
-		if err := j.link(f, text, "QR code"); err != nil {
-			return err
+		for _, link := range linksIn(text) {
+			if err := j.link(f, link, "QR code"); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// qrCodes reads a QR code, dark on light or light on dark.
+// linksIn are the links in the text of a code, which is one itself or holds some, as contacts do.
+func linksIn(text string) []string {
+	lower := strings.ToLower(text)
+	if !strings.ContainsAny(text, "\n;") || strings.HasPrefix(lower, "http") && !strings.ContainsAny(text, " \n") {
+		return []string{text}
+	}
+	var out []string
+	for word := range strings.FieldsFuncSeq(text, func(c rune) bool { return c <= ' ' || c == ';' }) {
+		if i := strings.Index(strings.ToLower(word), "http"); i >= 0 {
+			out = append(out, word[i:])
+		}
+	}
+	return out
+}
+
+// qrCodes reads one QR code that is dark on light and one that is light on dark.
 func qrCodes(ctx context.Context, picture image.Image) []string {
 	gray := grayOf(picture)
+	var out []string
 	for _, inverted := range []bool{false, true} {
 		if ctx.Err() != nil {
-			return nil
+			return out
 		}
 		if inverted {
 			for i := range gray.Pix {
@@ -126,10 +147,10 @@ func qrCodes(ctx context.Context, picture image.Image) []string {
 			}
 		}
 		if text, err := readQR(gray); err == nil {
-			return []string{text}
+			out = append(out, text)
 		}
 	}
-	return nil
+	return out
 }
 
 // grayOf makes a picture gray, on white where it is transparent, and not larger than is looked at.

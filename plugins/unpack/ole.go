@@ -201,7 +201,7 @@ func (j *job) msg(f file, o *oleFile) error {
 	var broken error
 	for _, path := range o.paths {
 		i := strings.Index(path, "__substg1.0_")
-		if i < 0 {
+		if i < 0 || strings.HasPrefix(path, "__nameid_version1.0") { // there the numbers are of names
 			continue
 		}
 		prefix, id := path[:i], path[i+len("__substg1.0_"):]
