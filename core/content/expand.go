@@ -85,11 +85,10 @@ func (r *reader) expand(expander Expander) error {
 		if err != nil {
 			return err
 		}
-		if part.Kind != message.PartHTML && looksLikeMail(head) {
+		if part.Kind != message.PartHTML && (looksLikeMail(head) || hasMailName(&part)) {
 			if err := r.mailInside(i); err != nil {
 				return err
 			}
-			continue
 		}
 		if expander == nil || part.Kind == message.PartMember || !expander.Takes(&part, head) {
 			continue

@@ -116,6 +116,20 @@ func TestMembersArePartsAtEveryDepth(t *testing.T) {
 	}
 }
 
+func TestAMailByNameIsReadAndOpened(t *testing.T) {
+	// One field does not look like a mail; the name says that it is opened as one, and its content that it is a box too.
+	tree := readWith(t, mailWith("a.eml", "BOX: x\nc=1"), Limits{}, &boxes{})
+	want := []string{"a.eml", "a.eml/c"}
+	if diff := cmp.Diff(want, displays(tree)); diff != "" {
+		t.Errorf("parts (-want +got):\n%s", diff)
+	}
+	if last := tree.Parts[len(tree.Parts)-1]; !slices.ContainsFunc(tree.Parts, func(p message.Part) bool {
+		return p.Kind == message.PartText && p.Parent > 0 && tree.Parts[p.Parent].Display == "a.eml"
+	}) {
+		t.Errorf("the mail was not read; the last part is %+v", last)
+	}
+}
+
 func TestLinksBelongToTheirMember(t *testing.T) {
 	tree := readWith(t, mailWith("a.box", "BOX\nb=link HTTPS://Sub.Example:443/x\nc=link mailto:a@b"), Limits{}, &boxes{})
 	if len(tree.URLs) != 1 || tree.URLs[0].URL != "https://sub.example/x" || tree.Parts[tree.URLs[0].Part].Display != "a.box/b" || tree.URLs[0].Text != "shown" {

@@ -2,7 +2,10 @@ package content
 
 import (
 	"bytes"
+	"path"
 	"strings"
+
+	"github.com/postern-mail/postern/core/message"
 )
 
 // looksLikeMail reports whether content begins with a header as mails have it: a file that holds a mail is often declared as
@@ -37,6 +40,17 @@ func looksLikeMail(head []byte) bool {
 		}
 	}
 	return fields >= 2
+}
+
+// hasMailName reports whether one of the part's names is that of a saved mail or page: a program that opens it reads it as one.
+func hasMailName(part *message.Part) bool {
+	for _, name := range part.Names {
+		switch strings.ToLower(path.Ext(name)) {
+		case ".eml", ".mht", ".mhtml":
+			return true
+		}
+	}
+	return false
 }
 
 func isMailField(name string) bool {

@@ -497,3 +497,20 @@ func setupFilesOf(t testing.TB, name, content string) []byte {
 	}
 	return peOf(out)
 }
+
+// cmsOf is signed S/MIME with its content inside, in lengths that are said or not, the content in two pieces then.
+func cmsOf(kind, content string, said bool) []byte {
+	value := func(tag byte, body string) string {
+		if !said && tag&0x20 != 0 {
+			return string([]byte{tag, 0x80}) + body + "\x00\x00"
+		}
+		return string([]byte{tag, 0x82, byte(len(body) >> 8), byte(len(body))}) + body
+	}
+	octets := value(0x04, content)
+	if !said {
+		half := len(content) / 2
+		octets = value(0x24, value(0x04, content[:half])+value(0x04, content[half:]))
+	}
+	inner := "\x02\x01\x01" + value(0x31, value(0x30, "\x06\x01\x01")) + value(0x30, "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01"+value(0xa0, octets))
+	return []byte(value(0x30, kind+value(0xa0, value(0x30, inner))))
+}

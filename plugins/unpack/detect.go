@@ -80,6 +80,7 @@ func formats() []format {
 		{name: "ar", matches: begins("!<arch>\n"), open: (*job).ar},
 		{name: "cab", matches: begins("MSCF\x00\x00\x00\x00"), open: (*job).cab},
 		{name: "szdd", matches: begins("SZDD\x88\xf0\x27\x33", "SZ \x88\xf0\x27\x33\xd1"), open: (*job).szdd},
+		{name: "cms", matches: isCMS, open: (*job).cms},
 		{name: "tnef", matches: begins("\x78\x9f\x3e\x22"), open: (*job).tnef},
 		{name: "rtf", matches: begins("{\\rt"), open: (*job).rtf, polyglot: true},
 		{name: "onenote", matches: begins(oneSection, oneTOC), open: (*job).oneNote},
@@ -122,6 +123,9 @@ func containers() []string {
 	}
 	out = append(out, "magic:7573746172@257", "magic:4344303031@32769", "magic:4245413031@32769", "magic:4E535230@32769",
 		"magic:2A2A4143452A2A@7", "magic:2D6C68@2", "magic:2D6C7A@2", "magic:57454250@8", "magic:19040010@8")
+	for _, at := range []string{"@2", "@3", "@4", "@5", "@6"} { // behind the length of what is around
+		out = append(out, "magic:"+hex.EncodeToString([]byte(cmsSigned))+at, "magic:"+hex.EncodeToString([]byte(cmsCompressed))+at)
+	}
 	for _, text := range encodedMarks() {
 		out = append(out, "text:"+hex.EncodeToString([]byte(text)))
 	}

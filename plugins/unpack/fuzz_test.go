@@ -142,6 +142,10 @@ func FuzzAutoItCompression(f *testing.F) {
 	}, []byte("EA05\x00\x00\x00\x08\xb0\xd8\x6c"), []byte("EA06\x00\x00\x00\x08\x30\x98\x4c\xff"))
 }
 
+func FuzzCMS(f *testing.F) {
+	fuzzReader(f, (*job).cms, cmsOf(cmsSigned, "Subject: x", true), cmsOf(cmsSigned, "Subject: x", false), cmsOf(cmsCompressed, string(zlibOf(f, "x")), true))
+}
+
 func FuzzInstallCabinet(f *testing.F) {
 	fuzzReader(f, func(j *job, in file) error {
 		return j.installCabinet(in, in.data, func(int) []byte { return in.data })
