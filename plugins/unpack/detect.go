@@ -71,7 +71,7 @@ func formats() []format {
 		{name: "rar", matches: begins("Rar!\x1a\x07", "RE~^"), open: (*job).rar},
 		{name: "7z", matches: begins(sevenMagic), open: (*job).sevenzip},
 		{name: "gzip", matches: begins("\x1f\x8b"), open: (*job).gzip},
-		{name: "bzip2", matches: begins("BZh"), open: (*job).bzip2},
+		{name: "bzip2", matches: isBzip2, open: (*job).bzip2},
 		{name: "xz", matches: begins("\xfd7zXZ\x00"), open: (*job).xz},
 		{name: "zstd", matches: either(begins("\x28\xb5\x2f\xfd"), isSkippable), open: (*job).zstd},
 		{name: "lz4", matches: begins("\x04\x22\x4d\x18", "\x02\x21\x4c\x18"), open: (*job).lz4},
@@ -136,6 +136,12 @@ func containers() []string {
 }
 
 func isSkippable(f file) bool { return f.data[0]&0xf0 == 0x50 && string(f.data[1:4]) == "\x2a\x4d\x18" }
+
+// isBzip2 wants the mark of a block or of the end too: three letters stand in many texts.
+func isBzip2(f file) bool {
+	return len(f.data) >= 10 && string(f.data[:3]) == "BZh" && f.data[3] >= '1' && f.data[3] <= '9' &&
+		(string(f.data[4:10]) == "1AY&SY" || string(f.data[4:10]) == "\x17\x72\x45\x38\x50\x90")
+}
 
 func isLHA(f file) bool {
 	return len(f.data) > 21 && f.data[2] == '-' && f.data[3] == 'l' && (f.data[4] == 'h' || f.data[4] == 'z') && f.data[6] == '-'

@@ -73,6 +73,7 @@ func TestEveryFormatGivesItsFiles(t *testing.T) {
 		{"bzip2", "words.txt.bz2", seed(t, "words.txt.bz2"), []string{"words.txt=..."}},
 		{"xz", "words.txt.xz", seed(t, "words.txt.xz"), []string{"words.txt=..."}},
 		{"xz, two streams", "words.txt.xz", append(seed(t, "words.txt.xz"), seed(t, "words.txt.xz")...), []string{"words.txt=..."}},
+		{"letters that bzip2 begins with", "a.txt", []byte("BZh is no file"), nil},
 		{"zstd", "a.txt.zst", zstdOf.EncodeAll([]byte("short"), nil), []string{"a.txt=short"}},
 		{"lz4", "a.txt.lz4", lz4Of.Bytes(), []string{"a.txt=short"}},
 		{"rtf with a package", "a.rtf", rtfOf("Package", packageOf("a.exe", "abc")[4:]), []string{"a.exe=abc"}},
@@ -200,6 +201,12 @@ func TestSealedPDFs(t *testing.T) {
 				t.Errorf("without: troubles %q, wanted the one for a sealed file: %v", closed.details, want)
 			}
 		})
+	}
+}
+
+func TestObjectsAreFoundByTheirWholeNumber(t *testing.T) {
+	if got := string(lastObject([]byte("4 0 obj right 14 0 obj wrong"), []byte("4 0 obj"))); !strings.HasPrefix(got, " right") {
+		t.Errorf("the object is %q", got)
 	}
 }
 

@@ -32,11 +32,9 @@ func readPDFSealing(data []byte) (s *pdfSealing, known bool) {
 	var dictionary []byte
 	if reference != nil {
 		mark := append(append(append(bytes.Clone(reference[1]), ' '), reference[2]...), " obj"...)
-		i := bytes.LastIndex(data, mark)
-		if i < 0 {
+		if dictionary = lastObject(data, mark); dictionary == nil {
 			return &pdfSealing{}, false
 		}
-		dictionary = data[i+len(mark):]
 	} else if i := bytes.Index(data, []byte("/Encrypt<<")); i >= 0 {
 		dictionary = data[i:]
 	} else if i := bytes.Index(data, []byte("/Encrypt <<")); i >= 0 {
@@ -72,6 +70,20 @@ func readPDFSealing(data []byte) (s *pdfSealing, known bool) {
 		known = known && len(s.user) >= 48 && len(s.userKey) >= 32
 	}
 	return s, known
+}
+
+// lastObject is what stands behind the last mark that no digit stands before: "4 0 obj" is in "14 0 obj" too.
+func lastObject(data, mark []byte) []byte {
+	for end := len(data); ; {
+		i := bytes.LastIndex(data[:end], mark)
+		if i < 0 {
+			return nil
+		}
+		if i == 0 || data[i-1] < '0' || data[i-1] > '9' {
+			return data[i+len(mark):]
+		}
+		end = i
+	}
 }
 
 // pdfValue is what stands behind a name.
