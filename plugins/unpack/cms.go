@@ -5,6 +5,7 @@ import (
 	"compress/zlib"
 	"errors"
 	"io"
+	"strings"
 )
 
 // Object identifiers of CMS (RFC 5652, RFC 3274) as they are encoded.
@@ -20,64 +21,57 @@ func isCMS(f file) bool {
 	return len(start) > 0 && start[0] == 0x30 && (bytes.Contains(start, []byte(cmsSigned)) || bytes.Contains(start, []byte(cmsCompressed)))
 }
 
-// cms emits the content of signed or compressed S/MIME, which is a mail part.
+// cms emits the content of signed or compressed S/MIME, which is a mail part. Most signatures stand apart from what they sign: those, and
+// broken ones, have nothing to show. Only where the name says that the content is inside is it a trouble that none is found.
 func (j *job) cms(f file) error {
-	outer, _, err := readBER(f.data, 0)
-	if err != nil {
-		return err
+	kind, content, err := cmsContent(f.data)
+	if content == nil {
+		if strings.HasSuffix(strings.ToLower(f.name), ".p7m") {
+			return err
+		}
+		return nil
 	}
-	kind, rest, err := readBER(outer.body, 0)
-	if err != nil {
-		return err
+	if !bytes.HasSuffix([]byte(cmsCompressed), kind) {
+		return errors.Join(j.bytes(f, "content.eml", content), err)
 	}
-	wrapped, _, err := readBER(rest, 0) // [0]
-	if err != nil {
-		return err
+	r, zlibErr := zlib.NewReader(bytes.NewReader(content))
+	if zlibErr != nil {
+		return zlibErr
 	}
-	data, _, err := readBER(wrapped.body, 0)
-	if err != nil {
-		return err
+	return errors.Join(j.member(f, "content.eml", r), err)
+}
+
+// cmsContent finds the content, nil where there is none. What is cut off is read as far as it goes, with an error.
+func cmsContent(data []byte) (kind, content []byte, err error) {
+	outer, _, err := readBER(data, 0)
+	if errors.Is(err, errBER) {
+		return nil, nil, err
 	}
-	content, found := encapsulated(data.body)
-	if !found {
-		return nil // the signature stands apart from what it signs
-	}
-	if !bytes.HasSuffix([]byte(cmsCompressed), kind.body) {
-		return j.bytes(f, "content.eml", content)
-	}
-	r, err := zlib.NewReader(bytes.NewReader(content))
-	if err != nil {
-		return err
-	}
-	return j.member(f, "content.eml", r)
+	identifier, rest, _ := readBER(outer.body, 0)
+	wrapped, _, _ := readBER(rest, 0) // [0]
+	inner, _, _ := readBER(wrapped.body, 0)
+	return identifier.body, encapsulated(inner.body), err
 }
 
 // encapsulated finds the sequence of a type and a content among the fields.
-func encapsulated(fields []byte) (content []byte, found bool) {
+func encapsulated(fields []byte) []byte {
 	const sequence, identifier, zero, octets = 0x30, 0x06, 0xa0, 0x04
 	for len(fields) > 0 {
-		field, rest, err := readBER(fields, 0)
-		if err != nil {
-			return nil, false
-		}
-		fields = rest
-		if field.tag != sequence {
+		var field ber
+		if field, fields, _ = readBER(fields, 0); field.tag != sequence {
 			continue
 		}
 		kind, inner, err := readBER(field.body, 0)
-		if err != nil || kind.tag != identifier || len(inner) == 0 {
+		if err != nil || kind.tag != identifier {
 			continue
 		}
-		wrapped, _, err := readBER(inner, 0)
-		if err != nil || wrapped.tag != zero {
-			continue
-		}
-		value, _, err := readBER(wrapped.body, 0)
-		if err == nil && value.tag&^0x20 == octets {
-			return value.octets(0), true
+		if wrapped, _, _ := readBER(inner, 0); wrapped.tag == zero {
+			if value, _, _ := readBER(wrapped.body, 0); value.tag&^0x20 == octets {
+				return value.octets(0)
+			}
 		}
 	}
-	return nil, false
+	return nil
 }
 
 // ber is one value (X.690).
@@ -92,34 +86,35 @@ var errBER = errors.New("not BER")
 // maxBER bounds how deep values are nested.
 const maxBER = 24
 
-// readBER reads one value. A length that is not said ends with two zeros behind the last inner value.
+// readBER reads one value. A length that is not said ends with two zeros behind the last inner value. What is cut off comes with
+// io.ErrUnexpectedEOF.
 func readBER(data []byte, depth int) (value ber, rest []byte, err error) {
-	if len(data) < 2 || depth > maxBER || data[0]&0x1f == 0x1f {
+	if len(data) < 2 || depth > maxBER || data[0]&0x1f == 0x1f || data[1] > 0x84 {
 		return ber{}, nil, errBER
 	}
 	value.tag = data[0]
 	length, data := int(data[1]), data[2:]
-	switch {
-	case length == 0x80:
+	if length == 0x80 {
 		body := data
 		for {
 			if len(data) < 2 {
-				return ber{}, nil, io.ErrUnexpectedEOF
+				value.body = body
+				return value, nil, io.ErrUnexpectedEOF
 			}
 			if data[0] == 0 && data[1] == 0 {
 				value.body = body[:len(body)-len(data)]
 				return value, data[2:], nil
 			}
 			if _, data, err = readBER(data, depth+1); err != nil {
-				return ber{}, nil, err
+				value.body = body
+				return value, nil, err
 			}
 		}
-	case length > 0x84:
-		return ber{}, nil, errBER
-	case length > 0x80:
+	}
+	if length > 0x80 {
 		n := length & 0x7f
 		if n > len(data) {
-			return ber{}, nil, io.ErrUnexpectedEOF
+			return value, nil, io.ErrUnexpectedEOF
 		}
 		length = 0
 		for _, c := range data[:n] {
@@ -128,7 +123,8 @@ func readBER(data []byte, depth int) (value ber, rest []byte, err error) {
 		data = data[n:]
 	}
 	if length > len(data) {
-		return ber{}, nil, io.ErrUnexpectedEOF
+		value.body = data
+		return value, nil, io.ErrUnexpectedEOF
 	}
 	value.body = data[:length]
 	return value, data[length:], nil
@@ -142,12 +138,9 @@ func (b *ber) octets(depth int) []byte {
 	}
 	var out []byte
 	for rest := b.body; len(rest) > 0 && depth < maxBER; {
-		piece, after, err := readBER(rest, 0)
-		if err != nil {
-			break
-		}
+		var piece ber
+		piece, rest, _ = readBER(rest, 0)
 		out = append(out, piece.octets(depth+1)...)
-		rest = after
 	}
 	return out
 }
