@@ -124,4 +124,3 @@ func oleOf(streams ...string) []byte {
 	}
 	return append(head, body...)
 }
-

@@ -110,4 +110,3 @@ func setupFilesOf(t testing.TB, name, content string) []byte {
 	}
 	return peOf(out)
 }
-

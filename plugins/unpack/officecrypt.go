@@ -292,4 +292,3 @@ func (s *standard) streamOf(block int) *rc4.Cipher {
 	cipher, _ := rc4.NewCipher(key) // the length was checked
 	return cipher
 }
-
