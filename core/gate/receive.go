@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/postern-mail/postern/core/message"
@@ -116,12 +117,14 @@ func (g *Gate) judge(ctx context.Context, w *work, recipients []string) error {
 	}
 }
 
-// lookUp adds verdicts that are known to the store for samples the decision would wait for, and reports whether it found any.
+// lookUp adds verdicts that are known to the store for samples the decision would wait for, or would submit without waiting, and reports
+// whether it found any.
 // A sample that is the mail itself gets its hash here, because few messages need it.
 func (g *Gate) lookUp(ctx context.Context, w *work) (found bool, err error) {
 	var keys []message.SampleKey
 	for i := range w.decision.Fates {
-		for _, sample := range w.decision.Fates[i].Waits {
+		fate := &w.decision.Fates[i]
+		for _, sample := range slices.Concat(fate.Waits, fate.Submits) {
 			if sample.Key.SHA256 == "" {
 				if err := w.hash(); err != nil {
 					return false, err

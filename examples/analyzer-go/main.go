@@ -1,5 +1,5 @@
 // Command postern-verdicts is a small sandbox connector to begin one of your own from: verdicts stand in a text file, one per line,
-// "SHA256 level name", where level is none, low, medium or high. A sample that the file does not name is still being analysed. The
+// "SHA256 level name", where level is none, low, medium or high, or failed or unsupported. A sample that the file does not name is still being analysed. The
 // file is read at every question, so a line added later releases the mail that waits for it.
 package main
 
@@ -80,20 +80,27 @@ func (v *verdicts) read() (map[string]analyzer.Result, error) {
 		return nil, fmt.Errorf("read verdicts: %w", err)
 	}
 	defer f.Close()
-	levels := map[string]analyzer.Risk{"none": analyzer.NoRisk, "low": analyzer.Low, "medium": analyzer.Medium, "high": analyzer.High}
+	words := map[string]analyzer.Result{
+		"none": {State: analyzer.Done, Risk: analyzer.NoRisk}, "low": {State: analyzer.Done, Risk: analyzer.Low},
+		"medium": {State: analyzer.Done, Risk: analyzer.Medium}, "high": {State: analyzer.Done, Risk: analyzer.High},
+		"failed": {State: analyzer.Failed}, "unsupported": {State: analyzer.Unsupported},
+	}
 	known := map[string]analyzer.Result{}
 	lines := bufio.NewScanner(f)
 	for number := 1; lines.Scan(); number++ {
-		words := strings.Fields(lines.Text())
-		if len(words) == 0 {
+		fields := strings.Fields(lines.Text())
+		if len(fields) == 0 {
 			continue
 		}
-		if len(words) < 2 || levels[words[1]] == analyzer.NoLevel {
-			return nil, fmt.Errorf("read verdicts: line %d is not \"SHA256 none|low|medium|high name\"", number)
+		var result analyzer.Result
+		if len(fields) > 1 {
+			result = words[fields[1]]
 		}
-		known[strings.ToLower(words[0])] = analyzer.Result{
-			State: analyzer.Done, Risk: levels[words[1]], Name: strings.Join(words[2:], " "),
+		if result.State == 0 {
+			return nil, fmt.Errorf("read verdicts: line %d is not \"SHA256 none|low|medium|high|failed|unsupported name\"", number)
 		}
+		result.Name = strings.Join(fields[2:], " ")
+		known[strings.ToLower(fields[0])] = result
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("read verdicts: %w", err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
 	"text/tabwriter"
@@ -37,6 +38,8 @@ func proofs() []proof {
 		{"commit-before-250", "what is kept is synced to disk before the client is told 250", false, true, commitBefore250},
 		{"throughput", "at 8 connections at least 0.7 of the throughput of a bare go-smtp relay", false, false, throughput},
 		{"memory", "memory stays bounded at 100 connections with mails of 25 MiB", false, false, memory},
+		{"analyzer-table", "every trigger, security level, verdict and mode has the fate, event, notification and next rule that the guide gives it", false, true, analyzerTable},
+		{"held-clock", "an hour of held mail: the first query at 60 s, then each minute, the end at 1,260 s or at max_wait, as Expiration showed", false, false, goTest("./core/gate", "TestHeldClock")},
 		{"plugin-killed", "a plugin killed while it looks at a message leads to the exception, and the next message is served", false, true, pluginKilled},
 	}
 }
@@ -49,6 +52,15 @@ type env struct {
 }
 
 func (e *env) printf(format string, args ...any) { fmt.Fprintf(e.out, format+"\n", args...) }
+
+// goTest is a proof that a test of the tree gives.
+func goTest(pkg, name string) func(context.Context, *env) error {
+	return func(ctx context.Context, e *env) error {
+		command := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-run", "^"+name+"$", pkg)
+		command.Stdout, command.Stderr = e.out, os.Stderr
+		return command.Run()
+	}
+}
 
 // errShort says that the figures fall short of the claim.
 var errShort = errors.New("the figures fall short of the claim")

@@ -282,7 +282,7 @@ func testGone(t *testing.T, suite Suite) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	workers := func(name string) store.Workers {
-		return store.Workers{Concurrency: 2, Deliver: func(context.Context, store.DeliverJob) (time.Time, error) {
+		return store.Workers{Concurrency: 1, Deliver: func(context.Context, store.DeliverJob) (time.Time, error) {
 			begun <- name
 			<-ctx.Done()
 			return time.Time{}, nil

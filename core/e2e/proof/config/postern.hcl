@@ -1,7 +1,9 @@
 gateway {
   hostname         = "gw.example.org"
-  internal_domains = ["example.org"]
+  internal_domains = ["example.org", "*.example.org"]
   admin_address    = "postmaster@example.org"
+
+  notifications_per_minute = 1000
 }
 listener "smtp" "in" {
   address                    = "127.0.0.1:0"

@@ -140,7 +140,7 @@ func (s *Store) Submit(ctx context.Context, submission store.Submission) (store.
 				return result{current: current}, nil
 			}
 			_, err = tx.Exec(ctx, `UPDATE submissions SET sha1 = $4, state = $5, asked = 0, attempts = 0, next_at = $6, created = $7,
-				verdict = $8, expires = 0, version = version + 1, remote = ''`+byKey,
+				verdict = $8, expires = 0, version = version + 1, remote = '', server = ''`+byKey,
 				k.SHA256, k.Kind, k.Extension, submission.SHA1, submission.State, micros(submission.NextAt), micros(submission.Created), []byte(nil))
 			if err != nil {
 				return result{}, err
