@@ -60,7 +60,7 @@ proof: packages build ## run one: make proof NAME=split [CORPORA=folder]
 generate: ## make the Go of the plugin contract from its .proto
 	cd sdk/proto && go run $(BUF) generate
 
-# What the tests need besides Go, from Debian: a C compiler (race detector), clamd, PostgreSQL, strace.
+# What the tests need besides Go, from Debian: a C compiler (race detector), clamd, PostgreSQL, strace, 7-Zip.
 .PHONY: packages
 packages:
 	@missing=()
@@ -68,6 +68,7 @@ packages:
 	have gcc || missing+=(gcc libc6-dev)
 	have clamd || missing+=(clamav-daemon)
 	have strace || missing+=(strace)
+	have 7zz || missing+=(7zip)
 	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 	if [ $${#missing[@]} -gt 0 ]; then
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo

@@ -10,8 +10,8 @@ import (
 )
 
 // carve adds what lenient readers find in the bytes whatever the structure says: entities behind anything like a delimiter, and
-// encoded files anywhere. It runs only where the strict reading met something odd.
-func (r *reader) carve(data []byte) error {
+// encoded files anywhere. What is found stands under the part given. It runs only where the strict reading met something odd.
+func (r *reader) carve(data []byte, under entity) error {
 	number := 0
 	for at := range delimiters(data) {
 		start := lineEnd(data, at)
@@ -22,7 +22,7 @@ func (r *reader) carve(data []byte) error {
 		number++
 		fields, bodyStart, _ := scanHeader(data[start:end], r.limits.HeaderBytes)
 		h := r.readHead(fields, false)
-		e := entity{parent: 0, path: fmt.Sprintf("1+%d", number), depth: 1, reading: "carved", offset: -1, data: data[start:end]}
+		e := entity{parent: under.parent, path: fmt.Sprintf("%s+%d", under.path, number), depth: under.depth, reading: "carved", offset: -1, data: data[start:end]}
 		body := data[start:end][bodyStart:]
 		if bytes.HasPrefix([]byte(h.kind), []byte("multipart/")) {
 			continue // its parts are behind delimiters of their own
@@ -31,10 +31,10 @@ func (r *reader) carve(data []byte) error {
 			return err
 		}
 	}
-	if err := r.inlineFiles(entity{parent: 0, path: "1", depth: 1, offset: -1}, data); err != nil {
+	if err := r.inlineFiles(entity{parent: under.parent, path: under.path, depth: under.depth, offset: -1}, data); err != nil {
 		return err
 	}
-	return r.everyDecoding(message.Part{Parent: 0, Path: "1+0", Depth: 1, Kind: message.PartAttachment}, data)
+	return r.everyDecoding(message.Part{Parent: under.parent, Path: under.path + "+0", Depth: under.depth, Kind: message.PartAttachment}, data)
 }
 
 // carveBody keeps a carved entity, in every decoding that gives something.

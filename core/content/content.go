@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
@@ -28,6 +29,8 @@ type Limits struct {
 	Ratio       int   // decompressed to compressed size of one container (100)
 	FileBytes   int64 // decompressed size of any one member (60 MiB)
 	Bytes       int64 // decompressed size of all members (512 MiB)
+	// Time is how long all containers together may take (8 s).
+	Time time.Duration
 	// Memory is the budget, MemoryBudget bytes, that messages share whose broken encodings are tried in memory. Nil: no bound.
 	Memory *semaphore.Weighted
 }
@@ -52,6 +55,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Bytes == 0 {
 		l.Bytes = 512 << 20
+	}
+	if l.Time == 0 {
+		l.Time = 8 * time.Second
 	}
 	return l
 }
@@ -78,6 +84,7 @@ func Read(ctx context.Context, raw message.Body, scope *spool.Scope, limits Limi
 	r.releaseMemory()
 	if err == nil {
 		err = r.expand(expander)
+		r.releaseMemory()
 	}
 	if err == nil {
 		err = r.collectURLs()
@@ -152,6 +159,7 @@ type reader struct {
 	overflow bool // no more parts are taken
 	unmaps   []func() error
 	reserved int64 // of limits.Memory
+	links    []link
 }
 
 // message reads the whole message: strictly, and where that met anything odd, leniently.
@@ -175,7 +183,7 @@ func (r *reader) message(data []byte) error {
 	if err := r.reserveMemory(len(root.data)); err != nil {
 		return err
 	}
-	if err := r.carve(root.data); err != nil {
+	if err := r.carve(root.data, entity{parent: 0, path: "1", depth: 1}); err != nil {
 		return err
 	}
 	for _, o := range slices.Sorted(maps.Keys(r.odd)) { // the same mail gives the same reason

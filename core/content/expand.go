@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/postern-mail/postern/core/message"
 	"github.com/postern-mail/postern/core/spool"
@@ -25,29 +26,40 @@ const (
 	ReasonFileSize = "file_size"
 	ReasonSize     = "decompressed_size"
 	ReasonRatio    = "ratio"
+	ReasonTime     = "time"
 )
 
 // Expander takes containers apart.
 type Expander interface {
 	// Takes reports whether the part is a container; head is the start of its content.
 	Takes(part *message.Part, head []byte) bool
-	// Expand streams the members into the sink, members of members included. What keeps it from doing so it tells the sink as a
-	// trouble; an error is for what ends the whole message.
-	Expand(ctx context.Context, part *message.Part, budget Budget, sink Sink) error
+	// Expand streams the members into the sink, members of members included, and says how long that took. What keeps it from doing
+	// so it tells the sink as a trouble; an error is for what ends the whole message.
+	Expand(ctx context.Context, part *message.Part, budget Budget, sink Sink) (took time.Duration, err error)
 }
 
 // Budget is what is left for one container.
 type Budget struct {
 	Bytes, FileBytes     int64
 	Files, Layers, Ratio int
-	Passwords            []string
+	Time                 time.Duration
+	Passwords            []Password
+}
+
+// Member is one file that an expander found.
+type Member struct {
+	Number, Parent int // from 1; parent 0 is the container itself
+	Name           string
+	Encrypted      bool   // it could not be opened and has no content
+	Opened         string // source of the password that opened it
 }
 
 // Sink takes the members of one container.
 type Sink interface {
-	// Member begins a member; what is written is its content. Its number is from 1, parent 0 is the container itself. An
-	// encrypted one has no content. ErrBudget, also from the writer: stop, the trouble is noted.
-	Member(number, parent int, name string, encrypted bool) (io.Writer, error)
+	// Member begins a member; what is written is its content. ErrBudget, also from the writer: stop, the trouble is noted.
+	Member(Member) (io.Writer, error)
+	// Link takes a link found in the member with the number.
+	Link(number int, raw, text string) error
 	Trouble(message.Trouble)
 }
 
@@ -57,32 +69,61 @@ const headBytes = 33 << 10
 // ratioFloor is the size below which no ratio is counted: small files of one letter are no bombs.
 const ratioFloor = 10 << 20
 
-// expand opens every container among the parts. Members are parts too; containers among them were opened by the expander.
+// expand opens every container among the parts, and reads what looks like a mail wherever it is found; both may add parts, which are
+// looked at in their turn. Members of containers were opened by the expander already.
 func (r *reader) expand(expander Expander) error {
-	if expander == nil {
-		return nil
+	left := Budget{
+		Bytes: r.limits.Bytes, FileBytes: r.limits.FileBytes, Files: r.limits.Files, Layers: r.limits.Layers, Ratio: r.limits.Ratio,
+		Time: r.limits.Time,
 	}
-	left := Budget{Bytes: r.limits.Bytes, FileBytes: r.limits.FileBytes, Files: r.limits.Files, Layers: r.limits.Layers,
-		Ratio: r.limits.Ratio}
-	for i := range len(r.tree.Parts) {
+	for i := 0; i < len(r.tree.Parts); i++ {
 		part := r.tree.Parts[i]
-		if part.Kind != message.PartAttachment || part.Size == 0 {
+		if part.Kind != message.PartAttachment && part.Kind != message.PartHTML && part.Kind != message.PartMember || part.Size == 0 {
 			continue
 		}
 		head, err := headOf(part.Body, headBytes)
 		if err != nil {
 			return err
 		}
-		if !expander.Takes(&part, head) {
+		if part.Kind != message.PartHTML && (looksLikeMail(head) || hasMailName(&part)) {
+			if err := r.mailInside(i); err != nil {
+				return err
+			}
+		}
+		if expander == nil || part.Kind == message.PartMember || !expander.Takes(&part, head) {
 			continue
 		}
+		if left.Time <= 0 {
+			r.tree.Troubles = append(r.tree.Troubles, message.Trouble{
+				Exception: message.ExceptionSecuritySettings, Reason: ReasonTime, Part: i,
+				Detail: fmt.Sprintf("%s: containers took more than %v", part.Display, r.limits.Time),
+			})
+			return nil
+		}
+		if left.Passwords == nil {
+			if left.Passwords, err = r.passwords(); err != nil {
+				return err
+			}
+		}
 		s := &sink{reader: r, container: part, budget: &left, members: map[int]int{0: part.ID}}
-		err = expander.Expand(r.ctx, &part, left, s)
+		took, err := expander.Expand(r.ctx, &part, left, s)
+		left.Time -= took
 		if err := errors.Join(err, s.finish()); err != nil {
 			return fmt.Errorf("expand %s: %w", part.Path, err)
 		}
 	}
 	return nil
+}
+
+// layersAbove counts the containers around a part, those of mails around it included.
+func (r *reader) layersAbove(id int) int {
+	layers := 0
+	for ; id >= 0; id = r.tree.Parts[id].Parent {
+		if r.tree.Parts[id].Kind == message.PartMember {
+			layers++
+		}
+	}
+	return layers
 }
 
 // sink turns members into parts and counts them against the budget.
@@ -121,40 +162,60 @@ func (s *sink) limit(reason, detail string) error {
 }
 
 // Member begins a member.
-func (s *sink) Member(number, parent int, name string, encrypted bool) (io.Writer, error) {
+func (s *sink) Member(m Member) (io.Writer, error) {
 	if s.stopped {
 		return nil, ErrBudget
 	}
 	if err := s.finish(); err != nil {
 		return nil, err
 	}
-	parentID, known := s.members[parent]
+	parentID, known := s.members[m.Parent]
 	if !known {
-		return nil, fmt.Errorf("member %q is in a container that was not named", name)
+		return nil, fmt.Errorf("member %q is in a container that was not named", m.Name)
 	}
 	if s.budget.Files--; s.budget.Files < 0 {
 		return nil, s.limit(ReasonFiles, fmt.Sprintf("more than %d files", s.reader.limits.Files))
 	}
-	above := &s.reader.tree.Parts[parentID]
-	layer := above.Depth - s.container.Depth + 1
-	if layer > s.reader.limits.Layers {
+	if s.reader.layersAbove(parentID) >= s.reader.limits.Layers {
 		return nil, s.limit(ReasonLayers, fmt.Sprintf("more than %d layers", s.reader.limits.Layers))
 	}
-	clean := strings.Map(dropControl, name)
+	above := &s.reader.tree.Parts[parentID]
+	clean := strings.Map(dropControl, m.Name)
 	p := message.Part{
 		Parent: parentID, Path: above.Path + "/" + clean, Names: []string{clean}, Declared: "application/octet-stream",
-		Kind: message.PartMember, Reading: above.Reading, Depth: above.Depth + 1,
+		Kind: message.PartMember, Reading: above.Reading, Depth: above.Depth + 1, Opened: m.Opened,
+	}
+	if p.Opened == "" {
+		p.Opened = above.Opened
 	}
 	p.Display = above.Display + "/" + displayName(&p)
 	s.current = &member{
-		sink: s, part: p, number: number, body: s.reader.scope.Create(bodyMemory), sha1: sha1.New(), sha256: sha256.New(),
+		sink: s, part: p, number: m.Number, body: s.reader.scope.Create(bodyMemory), sha1: sha1.New(), sha256: sha256.New(),
 	}
-	if encrypted {
+	if m.Encrypted {
 		s.Trouble(message.Trouble{
 			Exception: message.ExceptionEncryption, Reason: "encrypted_member", Detail: p.Display, Part: s.container.ID,
 		})
 	}
 	return s.current, nil
+}
+
+// Link notes a link under the member it was found in.
+func (s *sink) Link(number int, raw, text string) error {
+	if s.stopped {
+		return ErrBudget
+	}
+	if err := s.finish(); err != nil {
+		return err
+	}
+	part, known := s.members[number]
+	if !known {
+		return fmt.Errorf("a link is in a member that was not named")
+	}
+	if len(s.reader.links) < maxURLs {
+		s.reader.links = append(s.reader.links, link{part: part, raw: raw, text: text})
+	}
+	return nil
 }
 
 // Write adds content to the member, as far as the budget allows.
@@ -180,7 +241,7 @@ func (m *member) Write(p []byte) (int, error) {
 	return m.body.Write(p)
 }
 
-// finish ends the member being written and makes it a part. Nested mail is read like any other.
+// finish ends the member being written and makes it a part.
 func (s *sink) finish() error {
 	m := s.current
 	s.current = nil
@@ -199,19 +260,5 @@ func (s *sink) finish() error {
 		return nil
 	}
 	s.members[m.number] = id
-	if strings.HasSuffix(strings.ToLower(m.part.Name()), ".eml") && m.size > 0 {
-		return s.reader.nestedMember(id)
-	}
 	return nil
-}
-
-// nestedMember reads a mail that was found inside of a container.
-func (r *reader) nestedMember(id int) error {
-	part := r.tree.Parts[id]
-	data, unmap, err := view(part.Body)
-	if err != nil {
-		return err
-	}
-	err = r.entity(entity{data: data, offset: -1, parent: id, path: part.Path + "/1", depth: part.Depth + 1, reading: part.Reading})
-	return errors.Join(err, unmap())
 }

@@ -20,7 +20,13 @@ const (
 	maxURL     = 4096
 )
 
-// collectURLs finds the links of all text and HTML parts.
+// link is one that an expander found in a document or picture.
+type link struct {
+	part      int
+	raw, text string
+}
+
+// collectURLs finds the links of all text and HTML parts, and takes those that were found in documents and pictures.
 func (r *reader) collectURLs() error {
 	seen := map[string]bool{}
 	add := func(part int, raw, text string) {
@@ -30,6 +36,9 @@ func (r *reader) collectURLs() error {
 		}
 		seen[normal] = true
 		r.tree.URLs = append(r.tree.URLs, message.URL{Raw: raw, URL: normal, Part: part, Text: strings.Join(strings.Fields(text), " ")})
+	}
+	for _, l := range r.links {
+		add(l.part, l.raw, l.text)
 	}
 	for i := range r.tree.Parts {
 		p := &r.tree.Parts[i]

@@ -9,6 +9,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -26,6 +27,7 @@ type Unpacker struct {
 	callName func() string
 	log      hclog.Logger
 	magics   []magic
+	texts    [][]byte        // what makes an attachment or an HTML body a container wherever it stands in its head
 	types    map[string]bool // media types and ".ext"
 }
 
@@ -42,11 +44,20 @@ type magic struct {
 	bytes  []byte
 }
 
-// NewUnpacker reads what the plugin takes from its description: media types, ".ext", and "magic:HEX@OFFSET".
+// NewUnpacker reads what the plugin takes from its description: media types, ".ext", "magic:HEX@OFFSET" and
+// "text:HEX".
 func NewUnpacker(name string, containers []string, pool *pluginpool.Pool, callName func() string, log hclog.Logger,
 ) (*Unpacker, error) {
 	u := &Unpacker{name: name, pool: pool, callName: callName, log: log, types: map[string]bool{}}
 	for _, c := range containers {
+		if digits, isText := strings.CutPrefix(c, "text:"); isText {
+			pattern, err := hex.DecodeString(digits)
+			if err != nil || len(pattern) == 0 {
+				return nil, fmt.Errorf("read containers of plugin %s: %q is not text:HEX", name, c)
+			}
+			u.texts = append(u.texts, pattern)
+			continue
+		}
 		text, isMagic := strings.CutPrefix(c, "magic:")
 		if !isMagic {
 			u.types[strings.ToLower(c)] = true
@@ -68,8 +79,17 @@ func NewUnpacker(name string, containers []string, pool *pluginpool.Pool, callNa
 	return u, nil
 }
 
-// Takes reports whether the part is a container: by what it begins with, by its declared type, or by one of its names.
+// Takes reports whether the part is a container: by what it begins with, by its declared type, or by one of its names. Of the bodies
+// that a mail client shows only HTML is one, and only where it holds files in its text.
 func (u *Unpacker) Takes(part *message.Part, head []byte) bool {
+	for _, text := range u.texts {
+		if bytes.Contains(head, text) {
+			return true
+		}
+	}
+	if part.Kind == message.PartHTML {
+		return false
+	}
 	for _, m := range u.magics {
 		if len(head) >= m.offset+len(m.bytes) && bytes.Equal(head[m.offset:m.offset+len(m.bytes)], m.bytes) {
 			return true
@@ -87,9 +107,19 @@ func (u *Unpacker) Takes(part *message.Part, head []byte) bool {
 }
 
 // Expand streams the members of a container into the sink. What keeps it from doing so is a trouble in the sink; an error is only
-// for what ends the whole message (ctx, spool).
-func (u *Unpacker) Expand(ctx context.Context, part *message.Part, budget content.Budget, sink content.Sink) error {
-	err := u.expand(ctx, part, budget, sink)
+// for what ends the whole message (ctx, spool). The time it took does not count the wait for an instance.
+func (u *Unpacker) Expand(ctx context.Context, part *message.Part, budget content.Budget, sink content.Sink) (time.Duration, error) {
+	lease, err := u.pool.Acquire(ctx)
+	started := time.Now()
+	if err == nil {
+		err = u.expand(lease, part, budget, sink)
+		lease.Release()
+	}
+	return time.Since(started), u.explain(ctx, err, part, sink)
+}
+
+// explain makes a failed call a trouble.
+func (u *Unpacker) explain(ctx context.Context, err error, part *message.Part, sink content.Sink) error {
 	var own *sinkError
 	switch {
 	case err == nil:
@@ -113,12 +143,7 @@ type sinkError struct{ err error }
 
 func (e *sinkError) Error() string { return e.err.Error() }
 
-func (u *Unpacker) expand(ctx context.Context, part *message.Part, budget content.Budget, sink content.Sink) (err error) {
-	lease, err := u.pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer lease.Release()
+func (u *Unpacker) expand(lease *pluginpool.Lease, part *message.Part, budget content.Budget, sink content.Sink) (err error) {
 	u.log.Debug("plugin call", "plugin", u.name)
 	callCtx, cancel := context.WithCancel(lease.Context)
 	defer cancel()
@@ -136,8 +161,11 @@ func (u *Unpacker) expand(ctx context.Context, part *message.Part, budget conten
 		Budget: &pluginv1.UnpackBudget{
 			Bytes: uint64(budget.Bytes), FileBytes: uint64(budget.FileBytes), Files: uint32(budget.Files),
 			Layers: uint32(budget.Layers), Ratio: uint32(budget.Ratio),
+			Millis: uint32(budget.Time.Milliseconds()),
 		},
-		Passwords: budget.Passwords,
+	}
+	for _, p := range budget.Passwords {
+		opening.Passwords = append(opening.Passwords, &pluginv1.Password{Text: p.Text, Source: p.Source})
 	}
 	err = stream.Send(&pluginv1.UnpackRequest{Frame: &pluginv1.UnpackRequest_Opening{Opening: opening}})
 	if err == nil && len(view.Chunked) > 0 {
@@ -167,7 +195,10 @@ func (u *Unpacker) receive(stream pluginv1.UnpackerService_UnpackClient, part *m
 		switch frame := frame.GetFrame().(type) {
 		case *pluginv1.UnpackResponse_Member:
 			m := frame.Member
-			member, err = sink.Member(int(m.GetNumber()), int(m.GetParent()), m.GetName(), m.GetEncrypted())
+			member, err = sink.Member(content.Member{
+				Number: int(m.GetNumber()), Parent: int(m.GetParent()), Name: m.GetName(), Encrypted: m.GetEncrypted(),
+				Opened: m.GetOpenedWith(),
+			})
 		case *pluginv1.UnpackResponse_Chunk:
 			if member == nil {
 				return fmt.Errorf("%w: content before a member", errForeign)
@@ -175,6 +206,9 @@ func (u *Unpacker) receive(stream pluginv1.UnpackerService_UnpackClient, part *m
 			_, err = member.Write(frame.Chunk)
 		case *pluginv1.UnpackResponse_Trouble:
 			sink.Trouble(troubleFrom(frame.Trouble, u.name, part.ID))
+		case *pluginv1.UnpackResponse_Link:
+			member = nil
+			err = sink.Link(int(frame.Link.GetMember()), frame.Link.GetRaw(), frame.Link.GetText())
 		}
 		if errors.Is(err, content.ErrBudget) {
 			return nil // the sink has noted the trouble; no more is wanted

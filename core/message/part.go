@@ -45,11 +45,14 @@ type Part struct {
 	Kind     PartKind `json:"kind"`
 	// Reading says which reading of the message found the part: "strict", or the name of a lenient reading.
 	Reading string `json:"reading,omitempty"`
-	Depth   int    `json:"depth"`
-	Size    int64  `json:"size"`
-	SHA1    string `json:"sha1,omitempty"`   // lower-case hexadecimal; "" for a multipart
-	SHA256  string `json:"sha256,omitempty"` // lower-case hexadecimal; "" for a multipart
-	Body    Body   `json:"-"`
+	// Opened says where the password was found that opened an encrypted container around the part: "subject", "body", "file name",
+	// "configured", "default". It is empty where nothing was encrypted, and never the password itself.
+	Opened string `json:"opened,omitempty"`
+	Depth  int    `json:"depth"`
+	Size   int64  `json:"size"`
+	SHA1   string `json:"sha1,omitempty"`   // lower-case hexadecimal; "" for a multipart
+	SHA256 string `json:"sha256,omitempty"` // lower-case hexadecimal; "" for a multipart
+	Body   Body   `json:"-"`
 	// Start and End are the byte range of the whole entity (header and body) in the message as it arrived,
 	// both 0 where the part was not read from there (members, lenient readings).
 	Start int64 `json:"start,omitempty"`

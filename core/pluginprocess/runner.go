@@ -171,8 +171,9 @@ func (r *processRunner) environment() []string {
 	return env
 }
 
-// addressFloor is the address space a Go or Node runtime reserves before it does any work.
-const addressFloor = 1 << 30
+// addressFloor is the address space beyond its memory that a plugin may reserve: a Go program with C in it takes 1.8 GiB before it does
+// any work, and what a runtime gave back to the system keeps its addresses.
+const addressFloor = 4 << 30
 
 // limitMemory bounds the address space. It is a backstop behind GOMEMLIMIT; where it cannot be set the plugin runs without, and
 // the log says so.

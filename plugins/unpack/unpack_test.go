@@ -1,15 +1,15 @@
 package main
 
 import (
-	"archive/tar"
 	"archive/zip"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -17,19 +17,33 @@ import (
 	"github.com/postern-mail/postern/sdk/unpacker"
 )
 
+// TestMain lets the test be the confined process too.
+func TestMain(m *testing.M) {
+	if isConfined() {
+		os.Exit(runConfined(os.Args[2:]))
+	}
+	os.Exit(m.Run())
+}
+
 // collector takes members and notes their paths with their content.
 type collector struct {
 	names    []string
 	contents []*bytes.Buffer
 	troubles []string
+	details  []string
+	links    []string
 }
 
-func (c *collector) Member(parent int, name string, encrypted bool) (int, io.Writer, error) {
-	if parent > 0 {
-		name = c.names[parent-1] + "/" + name
+func (c *collector) Member(m unpacker.Member) (int, io.Writer, error) {
+	name := m.Name
+	if m.Parent > 0 {
+		name = c.names[m.Parent-1] + "/" + name
 	}
-	if encrypted {
+	if m.Encrypted {
 		name += " (encrypted)"
+	}
+	if m.OpenedWith != "" {
+		name += " (opened with " + m.OpenedWith + ")"
 	}
 	c.names, c.contents = append(c.names, name), append(c.contents, &bytes.Buffer{})
 	return len(c.names), c.contents[len(c.contents)-1], nil
@@ -37,6 +51,12 @@ func (c *collector) Member(parent int, name string, encrypted bool) (int, io.Wri
 
 func (c *collector) Trouble(t scanner.Trouble) error {
 	c.troubles = append(c.troubles, t.Reason)
+	c.details = append(c.details, t.Detail)
+	return nil
+}
+
+func (c *collector) Link(member int, raw, text string) error {
+	c.links = append(c.links, raw)
 	return nil
 }
 
@@ -52,64 +72,32 @@ func (c *collector) listing() []string {
 	return append(out, c.troubles...)
 }
 
+// unpackAll unpacks for a mail whose body has the password of the seeds.
 func unpackAll(t *testing.T, name string, content []byte) *collector {
 	t.Helper()
 	c := &collector{}
-	err := unpack{}.Unpack(t.Context(), &unpacker.Container{
-		Name: name, Size: int64(len(content)), Content: bytes.NewReader(content), Budget: unpacker.Budget{Layers: 5, FileBytes: 1 << 20},
+	unpackInto(t, newUnpack(""), name, content, c, unpacker.Password{Text: "wrong", Source: "subject"}, unpacker.Password{Text: "password", Source: "body"})
+	return c
+}
+
+func unpackInto(t *testing.T, u *unpack, name string, content []byte, c *collector, passwords ...unpacker.Password) {
+	t.Helper()
+	err := u.Unpack(t.Context(), &unpacker.Container{
+		Name: name, Size: int64(len(content)), Content: bytes.NewReader(content), Budget: testBudget(), Passwords: passwords,
 	}, c)
 	if err != nil {
 		t.Fatalf("unpack %s: %v", name, err)
 	}
-	return c
 }
 
-func zipOf(t *testing.T, method uint16, entries ...string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := zip.NewWriter(&b)
-	for i := 0; i < len(entries); i += 2 {
-		f, err := w.CreateHeader(&zip.FileHeader{Name: entries[i], Method: method})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(f, entries[i+1]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+func newUnpack(tool string, passwords ...string) *unpack {
+	u := &unpack{}
+	u.current.Store(newSettings(passwords, tool))
+	return u
 }
 
-func gzipOf(t *testing.T, content []byte) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	if _, err := w.Write(content); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-func tarOf(t *testing.T, name, content string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	if err := w.WriteHeader(&tar.Header{Name: name, Size: int64(len(content)), Typeflag: tar.TypeReg, Mode: 0o600}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(w, content); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+func testBudget() unpacker.Budget {
+	return unpacker.Budget{Layers: 5, FileBytes: 1 << 20, Bytes: 8 << 20, Files: 300, Time: 20 * time.Second}
 }
 
 func TestMembersAtEveryDepth(t *testing.T) {
@@ -162,12 +150,14 @@ func FuzzUnpack(f *testing.F) {
 	f.Add([]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
 	f.Add([]byte("BZh91AY&SY"))
 	f.Add([]byte("\x28\xb5\x2f\xfd\x24\x01\x09\x00\x00a\x00\x00\x00\x00"))
+	u := newUnpack("")
 	f.Fuzz(func(t *testing.T, content []byte) {
 		c := &counting{left: 200}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		err := unpack{}.Unpack(ctx, &unpacker.Container{
-			Name: "a", Size: int64(len(content)), Content: bytes.NewReader(content), Budget: unpacker.Budget{Layers: 3, FileBytes: 1 << 16},
+		err := u.Unpack(ctx, &unpacker.Container{
+			Name: "a", Size: int64(len(content)), Content: bytes.NewReader(content),
+			Budget: unpacker.Budget{Layers: 3, FileBytes: 1 << 16, Bytes: 1 << 20, Files: 100},
 		}, c)
 		if err != nil && err != io.ErrShortBuffer {
 			t.Fatalf("error that is not the emitter's: %v", err)
@@ -178,11 +168,13 @@ func FuzzUnpack(f *testing.F) {
 // counting refuses members beyond a number.
 type counting struct{ left, number int }
 
-func (c *counting) Member(int, string, bool) (int, io.Writer, error) {
+func (c *counting) Member(unpacker.Member) (int, io.Writer, error) {
 	if c.number++; c.number > c.left {
 		return 0, nil, io.ErrShortBuffer
 	}
 	return c.number, io.Discard, nil
 }
+
+func (c *counting) Link(int, string, string) error { return nil }
 
 func (c *counting) Trouble(scanner.Trouble) error { return nil }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -57,11 +58,14 @@ func (s *unpackerService) Unpack(stream unpackStream) error {
 	defer content.Close()
 	b := opening.GetBudget()
 	container := &unpacker.Container{
-		Name: part.Name(), Declared: part.Declared, Size: part.Size, Content: content, Passwords: opening.GetPasswords(),
+		Name: part.Name(), Declared: part.Declared, Size: part.Size, Content: content,
 		Budget: unpacker.Budget{
 			Bytes: int64(b.GetBytes()), FileBytes: int64(b.GetFileBytes()), Files: int(b.GetFiles()), Layers: int(b.GetLayers()),
-			Ratio: int(b.GetRatio()),
+			Ratio: int(b.GetRatio()), Time: time.Duration(b.GetMillis()) * time.Millisecond,
 		},
+	}
+	for _, p := range opening.GetPasswords() {
+		container.Passwords = append(container.Passwords, unpacker.Password{Text: p.GetText(), Source: p.GetSource()})
 	}
 	if err := s.base.plugin.Unpacker.Unpack(stream.Context(), container, &emitter{stream: stream}); err != nil {
 		return status.Error(codes.Internal, fmt.Sprintf("unpack: %v", err))
@@ -75,11 +79,18 @@ type emitter struct {
 	number int
 }
 
-func (e *emitter) Member(parent int, name string, encrypted bool) (int, io.Writer, error) {
+func (e *emitter) Member(m unpacker.Member) (int, io.Writer, error) {
 	e.number++
-	member := &pluginv1.Member{Number: uint32(e.number), Parent: uint32(parent), Name: text(name), Encrypted: encrypted}
+	member := &pluginv1.Member{
+		Number: uint32(e.number), Parent: uint32(m.Parent), Name: text(m.Name), Encrypted: m.Encrypted, OpenedWith: m.OpenedWith,
+	}
 	err := e.stream.Send(&pluginv1.UnpackResponse{Frame: &pluginv1.UnpackResponse_Member{Member: member}})
 	return e.number, chunkWriter{e.stream}, err
+}
+
+func (e *emitter) Link(member int, raw, shown string) error {
+	link := &pluginv1.Link{Member: uint32(member), Raw: text(raw), Text: text(shown)}
+	return e.stream.Send(&pluginv1.UnpackResponse{Frame: &pluginv1.UnpackResponse_Link{Link: link}})
 }
 
 func (e *emitter) Trouble(t scanner.Trouble) error {

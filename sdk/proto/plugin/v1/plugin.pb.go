@@ -859,17 +859,19 @@ func (*DescribeRequest) Descriptor() ([]byte, []int) {
 }
 
 type DescribeResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                                 // lower case, [a-z][a-z0-9_-]*
-	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`                           // semantic version
-	ApiMinor      []uint32               `protobuf:"varint,3,rep,packed,name=api_minor,json=apiMinor,proto3" json:"api_minor,omitempty"` // minor versions of this contract that the plugin speaks
-	Roles         []Role                 `protobuf:"varint,4,rep,packed,name=roles,proto3,enum=plugin.v1.Role" json:"roles,omitempty"`
-	Summary       string                 `protobuf:"bytes,5,opt,name=summary,proto3" json:"summary,omitempty"`        // one sentence
-	Config        *Schema                `protobuf:"bytes,6,opt,name=config,proto3" json:"config,omitempty"`          // of the policy's `plugin NAME { config { ... } }`
-	Scan          *Schema                `protobuf:"bytes,7,opt,name=scan,proto3" json:"scan,omitempty"`              // of `scan NAME { ... }`; role scanner
-	Inputs        *Inputs                `protobuf:"bytes,8,opt,name=inputs,proto3" json:"inputs,omitempty"`          // what Scan is given; role scanner
-	Actions       []*ActionDescription   `protobuf:"bytes,9,rep,name=actions,proto3" json:"actions,omitempty"`        // role action
-	Containers    []string               `protobuf:"bytes,10,rep,name=containers,proto3" json:"containers,omitempty"` // media types and extensions that Unpack takes; role unpacker
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                                 // lower case, [a-z][a-z0-9_-]*
+	Version  string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`                           // semantic version
+	ApiMinor []uint32               `protobuf:"varint,3,rep,packed,name=api_minor,json=apiMinor,proto3" json:"api_minor,omitempty"` // minor versions of this contract that the plugin speaks
+	Roles    []Role                 `protobuf:"varint,4,rep,packed,name=roles,proto3,enum=plugin.v1.Role" json:"roles,omitempty"`
+	Summary  string                 `protobuf:"bytes,5,opt,name=summary,proto3" json:"summary,omitempty"` // one sentence
+	Config   *Schema                `protobuf:"bytes,6,opt,name=config,proto3" json:"config,omitempty"`   // of the policy's `plugin NAME { config { ... } }`
+	Scan     *Schema                `protobuf:"bytes,7,opt,name=scan,proto3" json:"scan,omitempty"`       // of `scan NAME { ... }`; role scanner
+	Inputs   *Inputs                `protobuf:"bytes,8,opt,name=inputs,proto3" json:"inputs,omitempty"`   // what Scan is given; role scanner
+	Actions  []*ActionDescription   `protobuf:"bytes,9,rep,name=actions,proto3" json:"actions,omitempty"` // role action
+	// containers is what Unpack takes; role unpacker: media types, ".ext", "magic:HEX@OFFSET" for what a file begins with, and
+	// "text:HEX" for what stands anywhere in the first 32 KiB of an attachment or HTML body.
+	Containers    []string `protobuf:"bytes,10,rep,name=containers,proto3" json:"containers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2649,7 +2651,7 @@ type UnpackOpening struct {
 	Call          string                 `protobuf:"bytes,1,opt,name=call,proto3" json:"call,omitempty"`
 	Container     *Part                  `protobuf:"bytes,2,opt,name=container,proto3" json:"container,omitempty"`
 	Budget        *UnpackBudget          `protobuf:"bytes,3,opt,name=budget,proto3" json:"budget,omitempty"`
-	Passwords     []string               `protobuf:"bytes,4,rep,name=passwords,proto3" json:"passwords,omitempty"` // words to try
+	Passwords     []*Password            `protobuf:"bytes,5,rep,name=passwords,proto3" json:"passwords,omitempty"` // words to try, the most likely first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2705,11 +2707,64 @@ func (x *UnpackOpening) GetBudget() *UnpackBudget {
 	return nil
 }
 
-func (x *UnpackOpening) GetPasswords() []string {
+func (x *UnpackOpening) GetPasswords() []*Password {
 	if x != nil {
 		return x.Passwords
 	}
 	return nil
+}
+
+// Password is a word of the message that may open what is encrypted.
+type Password struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	Source        string                 `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"` // where it stood: subject, body, file name
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Password) Reset() {
+	*x = Password{}
+	mi := &file_plugin_v1_plugin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Password) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Password) ProtoMessage() {}
+
+func (x *Password) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_v1_plugin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Password.ProtoReflect.Descriptor instead.
+func (*Password) Descriptor() ([]byte, []int) {
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Password) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Password) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
 }
 
 // UnpackBudget is what is left of the message's budget.
@@ -2719,14 +2774,15 @@ type UnpackBudget struct {
 	FileBytes     uint64                 `protobuf:"varint,2,opt,name=file_bytes,json=fileBytes,proto3" json:"file_bytes,omitempty"` // of any single member
 	Files         uint32                 `protobuf:"varint,3,opt,name=files,proto3" json:"files,omitempty"`
 	Layers        uint32                 `protobuf:"varint,4,opt,name=layers,proto3" json:"layers,omitempty"`
-	Ratio         uint32                 `protobuf:"varint,5,opt,name=ratio,proto3" json:"ratio,omitempty"` // 0: no limit
+	Ratio         uint32                 `protobuf:"varint,5,opt,name=ratio,proto3" json:"ratio,omitempty"`   // 0: no limit
+	Millis        uint32                 `protobuf:"varint,6,opt,name=millis,proto3" json:"millis,omitempty"` // of time; 0: no limit
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UnpackBudget) Reset() {
 	*x = UnpackBudget{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[26]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2738,7 +2794,7 @@ func (x *UnpackBudget) String() string {
 func (*UnpackBudget) ProtoMessage() {}
 
 func (x *UnpackBudget) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[26]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2751,7 +2807,7 @@ func (x *UnpackBudget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpackBudget.ProtoReflect.Descriptor instead.
 func (*UnpackBudget) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *UnpackBudget) GetBytes() uint64 {
@@ -2789,6 +2845,13 @@ func (x *UnpackBudget) GetRatio() uint32 {
 	return 0
 }
 
+func (x *UnpackBudget) GetMillis() uint32 {
+	if x != nil {
+		return x.Millis
+	}
+	return 0
+}
+
 type UnpackResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Frame:
@@ -2796,6 +2859,7 @@ type UnpackResponse struct {
 	//	*UnpackResponse_Member
 	//	*UnpackResponse_Chunk
 	//	*UnpackResponse_Trouble
+	//	*UnpackResponse_Link
 	Frame         isUnpackResponse_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2803,7 +2867,7 @@ type UnpackResponse struct {
 
 func (x *UnpackResponse) Reset() {
 	*x = UnpackResponse{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[27]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2815,7 +2879,7 @@ func (x *UnpackResponse) String() string {
 func (*UnpackResponse) ProtoMessage() {}
 
 func (x *UnpackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[27]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2828,7 +2892,7 @@ func (x *UnpackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpackResponse.ProtoReflect.Descriptor instead.
 func (*UnpackResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *UnpackResponse) GetFrame() isUnpackResponse_Frame {
@@ -2865,6 +2929,15 @@ func (x *UnpackResponse) GetTrouble() *Trouble {
 	return nil
 }
 
+func (x *UnpackResponse) GetLink() *Link {
+	if x != nil {
+		if x, ok := x.Frame.(*UnpackResponse_Link); ok {
+			return x.Link
+		}
+	}
+	return nil
+}
+
 type isUnpackResponse_Frame interface {
 	isUnpackResponse_Frame()
 }
@@ -2881,26 +2954,94 @@ type UnpackResponse_Trouble struct {
 	Trouble *Trouble `protobuf:"bytes,3,opt,name=trouble,proto3,oneof"`
 }
 
+type UnpackResponse_Link struct {
+	Link *Link `protobuf:"bytes,4,opt,name=link,proto3,oneof"`
+}
+
 func (*UnpackResponse_Member) isUnpackResponse_Frame() {}
 
 func (*UnpackResponse_Chunk) isUnpackResponse_Frame() {}
 
 func (*UnpackResponse_Trouble) isUnpackResponse_Frame() {}
 
+func (*UnpackResponse_Link) isUnpackResponse_Frame() {}
+
+// Link is one link found in a document or picture.
+type Link struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        uint32                 `protobuf:"varint,1,opt,name=member,proto3" json:"member,omitempty"` // number of the member it was found in; 0: the container that was pushed
+	Raw           string                 `protobuf:"bytes,2,opt,name=raw,proto3" json:"raw,omitempty"`        // as it stood
+	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`      // what a reader sees of it, or what kind of place it stood in
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Link) Reset() {
+	*x = Link{}
+	mi := &file_plugin_v1_plugin_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Link) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Link) ProtoMessage() {}
+
+func (x *Link) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_v1_plugin_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Link.ProtoReflect.Descriptor instead.
+func (*Link) Descriptor() ([]byte, []int) {
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Link) GetMember() uint32 {
+	if x != nil {
+		return x.Member
+	}
+	return 0
+}
+
+func (x *Link) GetRaw() string {
+	if x != nil {
+		return x.Raw
+	}
+	return ""
+}
+
+func (x *Link) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // Member is the begin of one file found in the container.
 type Member struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`       // from 1
-	Parent        uint32                 `protobuf:"varint,2,opt,name=parent,proto3" json:"parent,omitempty"`       // number of the container it is in; 0: the one that was pushed
-	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`            // UTF-8, as stored; never a path on a file system
-	Encrypted     bool                   `protobuf:"varint,4,opt,name=encrypted,proto3" json:"encrypted,omitempty"` // the content could not be opened; none follows
+	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`                          // from 1
+	Parent        uint32                 `protobuf:"varint,2,opt,name=parent,proto3" json:"parent,omitempty"`                          // number of the container it is in; 0: the one that was pushed
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`                               // UTF-8, as stored; never a path on a file system
+	Encrypted     bool                   `protobuf:"varint,4,opt,name=encrypted,proto3" json:"encrypted,omitempty"`                    // the content could not be opened; none follows
+	OpenedWith    string                 `protobuf:"bytes,5,opt,name=opened_with,json=openedWith,proto3" json:"opened_with,omitempty"` // source of the password that opened it, never the password; empty: it was not encrypted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[28]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2912,7 +3053,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[28]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2925,7 +3066,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Member) GetNumber() uint32 {
@@ -2956,6 +3097,13 @@ func (x *Member) GetEncrypted() bool {
 	return false
 }
 
+func (x *Member) GetOpenedWith() string {
+	if x != nil {
+		return x.OpenedWith
+	}
+	return ""
+}
+
 type PerformRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Call          string                 `protobuf:"bytes,1,opt,name=call,proto3" json:"call,omitempty"`
@@ -2972,7 +3120,7 @@ type PerformRequest struct {
 
 func (x *PerformRequest) Reset() {
 	*x = PerformRequest{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[29]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2984,7 +3132,7 @@ func (x *PerformRequest) String() string {
 func (*PerformRequest) ProtoMessage() {}
 
 func (x *PerformRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[29]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2997,7 +3145,7 @@ func (x *PerformRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PerformRequest.ProtoReflect.Descriptor instead.
 func (*PerformRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PerformRequest) GetCall() string {
@@ -3066,7 +3214,7 @@ type PerformResponse struct {
 
 func (x *PerformResponse) Reset() {
 	*x = PerformResponse{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[30]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3078,7 +3226,7 @@ func (x *PerformResponse) String() string {
 func (*PerformResponse) ProtoMessage() {}
 
 func (x *PerformResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[30]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3091,7 +3239,7 @@ func (x *PerformResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PerformResponse.ProtoReflect.Descriptor instead.
 func (*PerformResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PerformResponse) GetCall() string {
@@ -3123,7 +3271,7 @@ type Edit struct {
 
 func (x *Edit) Reset() {
 	*x = Edit{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[31]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3135,7 +3283,7 @@ func (x *Edit) String() string {
 func (*Edit) ProtoMessage() {}
 
 func (x *Edit) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[31]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3148,7 +3296,7 @@ func (x *Edit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Edit.ProtoReflect.Descriptor instead.
 func (*Edit) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Edit) GetEdit() isEdit_Edit {
@@ -3218,7 +3366,7 @@ type SetHeader struct {
 
 func (x *SetHeader) Reset() {
 	*x = SetHeader{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[32]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3230,7 +3378,7 @@ func (x *SetHeader) String() string {
 func (*SetHeader) ProtoMessage() {}
 
 func (x *SetHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[32]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3243,7 +3391,7 @@ func (x *SetHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetHeader.ProtoReflect.Descriptor instead.
 func (*SetHeader) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SetHeader) GetName() string {
@@ -3271,7 +3419,7 @@ type RemovePart struct {
 
 func (x *RemovePart) Reset() {
 	*x = RemovePart{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[33]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3283,7 +3431,7 @@ func (x *RemovePart) String() string {
 func (*RemovePart) ProtoMessage() {}
 
 func (x *RemovePart) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[33]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3296,7 +3444,7 @@ func (x *RemovePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePart.ProtoReflect.Descriptor instead.
 func (*RemovePart) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RemovePart) GetPart() int32 {
@@ -3324,7 +3472,7 @@ type InsertText struct {
 
 func (x *InsertText) Reset() {
 	*x = InsertText{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[34]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3336,7 +3484,7 @@ func (x *InsertText) String() string {
 func (*InsertText) ProtoMessage() {}
 
 func (x *InsertText) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[34]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3349,7 +3497,7 @@ func (x *InsertText) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InsertText.ProtoReflect.Descriptor instead.
 func (*InsertText) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *InsertText) GetAtEnd() bool {
@@ -3375,7 +3523,7 @@ type ChooseRequest struct {
 
 func (x *ChooseRequest) Reset() {
 	*x = ChooseRequest{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3387,7 +3535,7 @@ func (x *ChooseRequest) String() string {
 func (*ChooseRequest) ProtoMessage() {}
 
 func (x *ChooseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3400,7 +3548,7 @@ func (x *ChooseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChooseRequest.ProtoReflect.Descriptor instead.
 func (*ChooseRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ChooseRequest) GetExclude() []string {
@@ -3419,7 +3567,7 @@ type ChooseResponse struct {
 
 func (x *ChooseResponse) Reset() {
 	*x = ChooseResponse{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3431,7 +3579,7 @@ func (x *ChooseResponse) String() string {
 func (*ChooseResponse) ProtoMessage() {}
 
 func (x *ChooseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3444,7 +3592,7 @@ func (x *ChooseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChooseResponse.ProtoReflect.Descriptor instead.
 func (*ChooseResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ChooseResponse) GetServer() string {
@@ -3467,7 +3615,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3479,7 +3627,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3492,7 +3640,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SubmitRequest) GetFrame() isSubmitRequest_Frame {
@@ -3552,7 +3700,7 @@ type SubmitOpening struct {
 
 func (x *SubmitOpening) Reset() {
 	*x = SubmitOpening{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[38]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3564,7 +3712,7 @@ func (x *SubmitOpening) String() string {
 func (*SubmitOpening) ProtoMessage() {}
 
 func (x *SubmitOpening) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[38]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3577,7 +3725,7 @@ func (x *SubmitOpening) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitOpening.ProtoReflect.Descriptor instead.
 func (*SubmitOpening) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SubmitOpening) GetSha1() string {
@@ -3640,7 +3788,7 @@ type SubmitResponse struct {
 
 func (x *SubmitResponse) Reset() {
 	*x = SubmitResponse{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[39]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3652,7 +3800,7 @@ func (x *SubmitResponse) String() string {
 func (*SubmitResponse) ProtoMessage() {}
 
 func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[39]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3665,7 +3813,7 @@ func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitResponse.ProtoReflect.Descriptor instead.
 func (*SubmitResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{39}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SubmitResponse) GetState() AnalysisState {
@@ -3698,7 +3846,7 @@ type ResultsRequest struct {
 
 func (x *ResultsRequest) Reset() {
 	*x = ResultsRequest{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[40]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3710,7 +3858,7 @@ func (x *ResultsRequest) String() string {
 func (*ResultsRequest) ProtoMessage() {}
 
 func (x *ResultsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[40]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3723,7 +3871,7 @@ func (x *ResultsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultsRequest.ProtoReflect.Descriptor instead.
 func (*ResultsRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{40}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ResultsRequest) GetSubmissions() []*Submission {
@@ -3745,7 +3893,7 @@ type Submission struct {
 
 func (x *Submission) Reset() {
 	*x = Submission{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[41]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3757,7 +3905,7 @@ func (x *Submission) String() string {
 func (*Submission) ProtoMessage() {}
 
 func (x *Submission) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[41]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3770,7 +3918,7 @@ func (x *Submission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Submission.ProtoReflect.Descriptor instead.
 func (*Submission) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{41}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Submission) GetSha1() string {
@@ -3810,7 +3958,7 @@ type ResultsResponse struct {
 
 func (x *ResultsResponse) Reset() {
 	*x = ResultsResponse{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[42]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3822,7 +3970,7 @@ func (x *ResultsResponse) String() string {
 func (*ResultsResponse) ProtoMessage() {}
 
 func (x *ResultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[42]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3835,7 +3983,7 @@ func (x *ResultsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultsResponse.ProtoReflect.Descriptor instead.
 func (*ResultsResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{42}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ResultsResponse) GetResults() []*Result {
@@ -3858,7 +4006,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[43]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3870,7 +4018,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[43]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3883,7 +4031,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{43}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Result) GetSha256() string {
@@ -3930,7 +4078,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[44]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3942,7 +4090,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[44]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3955,7 +4103,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{44}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *FetchRequest) GetCursors() []*SourceCursor {
@@ -3975,7 +4123,7 @@ type SourceCursor struct {
 
 func (x *SourceCursor) Reset() {
 	*x = SourceCursor{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[45]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3987,7 +4135,7 @@ func (x *SourceCursor) String() string {
 func (*SourceCursor) ProtoMessage() {}
 
 func (x *SourceCursor) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[45]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4000,7 +4148,7 @@ func (x *SourceCursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceCursor.ProtoReflect.Descriptor instead.
 func (*SourceCursor) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{45}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SourceCursor) GetSource() string {
@@ -4030,7 +4178,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[46]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4042,7 +4190,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[46]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4055,7 +4203,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{46}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *FetchResponse) GetFrame() isFetchResponse_Frame {
@@ -4108,7 +4256,7 @@ type ObjectBatch struct {
 
 func (x *ObjectBatch) Reset() {
 	*x = ObjectBatch{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[47]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4120,7 +4268,7 @@ func (x *ObjectBatch) String() string {
 func (*ObjectBatch) ProtoMessage() {}
 
 func (x *ObjectBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[47]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4133,7 +4281,7 @@ func (x *ObjectBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectBatch.ProtoReflect.Descriptor instead.
 func (*ObjectBatch) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{47}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ObjectBatch) GetObjects() []*Object {
@@ -4158,7 +4306,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[48]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4170,7 +4318,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[48]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4183,7 +4331,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{48}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Object) GetSource() string {
@@ -4247,7 +4395,7 @@ type SourceState struct {
 
 func (x *SourceState) Reset() {
 	*x = SourceState{}
-	mi := &file_plugin_v1_plugin_proto_msgTypes[49]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4259,7 +4407,7 @@ func (x *SourceState) String() string {
 func (*SourceState) ProtoMessage() {}
 
 func (x *SourceState) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_v1_plugin_proto_msgTypes[49]
+	mi := &file_plugin_v1_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4272,7 +4420,7 @@ func (x *SourceState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceState.ProtoReflect.Descriptor instead.
 func (*SourceState) Descriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{49}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SourceState) GetSource() string {
@@ -4454,29 +4602,40 @@ const file_plugin_v1_plugin_proto_rawDesc = "" +
 	"\rUnpackRequest\x124\n" +
 	"\aopening\x18\x01 \x01(\v2\x18.plugin.v1.UnpackOpeningH\x00R\aopening\x12\x16\n" +
 	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunkB\a\n" +
-	"\x05frame\"\xa1\x01\n" +
+	"\x05frame\"\xbc\x01\n" +
 	"\rUnpackOpening\x12\x12\n" +
 	"\x04call\x18\x01 \x01(\tR\x04call\x12-\n" +
 	"\tcontainer\x18\x02 \x01(\v2\x0f.plugin.v1.PartR\tcontainer\x12/\n" +
-	"\x06budget\x18\x03 \x01(\v2\x17.plugin.v1.UnpackBudgetR\x06budget\x12\x1c\n" +
-	"\tpasswords\x18\x04 \x03(\tR\tpasswords\"\x87\x01\n" +
+	"\x06budget\x18\x03 \x01(\v2\x17.plugin.v1.UnpackBudgetR\x06budget\x121\n" +
+	"\tpasswords\x18\x05 \x03(\v2\x13.plugin.v1.PasswordR\tpasswordsJ\x04\b\x04\x10\x05\"6\n" +
+	"\bPassword\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\"\x9f\x01\n" +
 	"\fUnpackBudget\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x1d\n" +
 	"\n" +
 	"file_bytes\x18\x02 \x01(\x04R\tfileBytes\x12\x14\n" +
 	"\x05files\x18\x03 \x01(\rR\x05files\x12\x16\n" +
 	"\x06layers\x18\x04 \x01(\rR\x06layers\x12\x14\n" +
-	"\x05ratio\x18\x05 \x01(\rR\x05ratio\"\x8e\x01\n" +
+	"\x05ratio\x18\x05 \x01(\rR\x05ratio\x12\x16\n" +
+	"\x06millis\x18\x06 \x01(\rR\x06millis\"\xb5\x01\n" +
 	"\x0eUnpackResponse\x12+\n" +
 	"\x06member\x18\x01 \x01(\v2\x11.plugin.v1.MemberH\x00R\x06member\x12\x16\n" +
 	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunk\x12.\n" +
-	"\atrouble\x18\x03 \x01(\v2\x12.plugin.v1.TroubleH\x00R\atroubleB\a\n" +
-	"\x05frame\"j\n" +
+	"\atrouble\x18\x03 \x01(\v2\x12.plugin.v1.TroubleH\x00R\atrouble\x12%\n" +
+	"\x04link\x18\x04 \x01(\v2\x0f.plugin.v1.LinkH\x00R\x04linkB\a\n" +
+	"\x05frame\"D\n" +
+	"\x04Link\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\rR\x06member\x12\x10\n" +
+	"\x03raw\x18\x02 \x01(\tR\x03raw\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\x8b\x01\n" +
 	"\x06Member\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x16\n" +
 	"\x06parent\x18\x02 \x01(\rR\x06parent\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1c\n" +
-	"\tencrypted\x18\x04 \x01(\bR\tencrypted\"\x95\x02\n" +
+	"\tencrypted\x18\x04 \x01(\bR\tencrypted\x12\x1f\n" +
+	"\vopened_with\x18\x05 \x01(\tR\n" +
+	"openedWith\"\x95\x02\n" +
 	"\x0ePerformRequest\x12\x12\n" +
 	"\x04call\x18\x01 \x01(\tR\x04call\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x16\n" +
@@ -4702,7 +4861,7 @@ func file_plugin_v1_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_plugin_v1_plugin_proto_goTypes = []any{
 	(Role)(0),                 // 0: plugin.v1.Role
 	(Bodies)(0),               // 1: plugin.v1.Bodies
@@ -4744,30 +4903,32 @@ var file_plugin_v1_plugin_proto_goTypes = []any{
 	(*Trouble)(nil),           // 37: plugin.v1.Trouble
 	(*UnpackRequest)(nil),     // 38: plugin.v1.UnpackRequest
 	(*UnpackOpening)(nil),     // 39: plugin.v1.UnpackOpening
-	(*UnpackBudget)(nil),      // 40: plugin.v1.UnpackBudget
-	(*UnpackResponse)(nil),    // 41: plugin.v1.UnpackResponse
-	(*Member)(nil),            // 42: plugin.v1.Member
-	(*PerformRequest)(nil),    // 43: plugin.v1.PerformRequest
-	(*PerformResponse)(nil),   // 44: plugin.v1.PerformResponse
-	(*Edit)(nil),              // 45: plugin.v1.Edit
-	(*SetHeader)(nil),         // 46: plugin.v1.SetHeader
-	(*RemovePart)(nil),        // 47: plugin.v1.RemovePart
-	(*InsertText)(nil),        // 48: plugin.v1.InsertText
-	(*ChooseRequest)(nil),     // 49: plugin.v1.ChooseRequest
-	(*ChooseResponse)(nil),    // 50: plugin.v1.ChooseResponse
-	(*SubmitRequest)(nil),     // 51: plugin.v1.SubmitRequest
-	(*SubmitOpening)(nil),     // 52: plugin.v1.SubmitOpening
-	(*SubmitResponse)(nil),    // 53: plugin.v1.SubmitResponse
-	(*ResultsRequest)(nil),    // 54: plugin.v1.ResultsRequest
-	(*Submission)(nil),        // 55: plugin.v1.Submission
-	(*ResultsResponse)(nil),   // 56: plugin.v1.ResultsResponse
-	(*Result)(nil),            // 57: plugin.v1.Result
-	(*FetchRequest)(nil),      // 58: plugin.v1.FetchRequest
-	(*SourceCursor)(nil),      // 59: plugin.v1.SourceCursor
-	(*FetchResponse)(nil),     // 60: plugin.v1.FetchResponse
-	(*ObjectBatch)(nil),       // 61: plugin.v1.ObjectBatch
-	(*Object)(nil),            // 62: plugin.v1.Object
-	(*SourceState)(nil),       // 63: plugin.v1.SourceState
+	(*Password)(nil),          // 40: plugin.v1.Password
+	(*UnpackBudget)(nil),      // 41: plugin.v1.UnpackBudget
+	(*UnpackResponse)(nil),    // 42: plugin.v1.UnpackResponse
+	(*Link)(nil),              // 43: plugin.v1.Link
+	(*Member)(nil),            // 44: plugin.v1.Member
+	(*PerformRequest)(nil),    // 45: plugin.v1.PerformRequest
+	(*PerformResponse)(nil),   // 46: plugin.v1.PerformResponse
+	(*Edit)(nil),              // 47: plugin.v1.Edit
+	(*SetHeader)(nil),         // 48: plugin.v1.SetHeader
+	(*RemovePart)(nil),        // 49: plugin.v1.RemovePart
+	(*InsertText)(nil),        // 50: plugin.v1.InsertText
+	(*ChooseRequest)(nil),     // 51: plugin.v1.ChooseRequest
+	(*ChooseResponse)(nil),    // 52: plugin.v1.ChooseResponse
+	(*SubmitRequest)(nil),     // 53: plugin.v1.SubmitRequest
+	(*SubmitOpening)(nil),     // 54: plugin.v1.SubmitOpening
+	(*SubmitResponse)(nil),    // 55: plugin.v1.SubmitResponse
+	(*ResultsRequest)(nil),    // 56: plugin.v1.ResultsRequest
+	(*Submission)(nil),        // 57: plugin.v1.Submission
+	(*ResultsResponse)(nil),   // 58: plugin.v1.ResultsResponse
+	(*Result)(nil),            // 59: plugin.v1.Result
+	(*FetchRequest)(nil),      // 60: plugin.v1.FetchRequest
+	(*SourceCursor)(nil),      // 61: plugin.v1.SourceCursor
+	(*FetchResponse)(nil),     // 62: plugin.v1.FetchResponse
+	(*ObjectBatch)(nil),       // 63: plugin.v1.ObjectBatch
+	(*Object)(nil),            // 64: plugin.v1.Object
+	(*SourceState)(nil),       // 65: plugin.v1.SourceState
 }
 var file_plugin_v1_plugin_proto_depIdxs = []int32{
 	0,  // 0: plugin.v1.DescribeResponse.roles:type_name -> plugin.v1.Role
@@ -4800,54 +4961,56 @@ var file_plugin_v1_plugin_proto_depIdxs = []int32{
 	8,  // 27: plugin.v1.Trouble.kind:type_name -> plugin.v1.TroubleKind
 	39, // 28: plugin.v1.UnpackRequest.opening:type_name -> plugin.v1.UnpackOpening
 	31, // 29: plugin.v1.UnpackOpening.container:type_name -> plugin.v1.Part
-	40, // 30: plugin.v1.UnpackOpening.budget:type_name -> plugin.v1.UnpackBudget
-	42, // 31: plugin.v1.UnpackResponse.member:type_name -> plugin.v1.Member
-	37, // 32: plugin.v1.UnpackResponse.trouble:type_name -> plugin.v1.Trouble
-	29, // 33: plugin.v1.PerformRequest.envelope:type_name -> plugin.v1.Envelope
-	30, // 34: plugin.v1.PerformRequest.header:type_name -> plugin.v1.HeaderField
-	31, // 35: plugin.v1.PerformRequest.parts:type_name -> plugin.v1.Part
-	45, // 36: plugin.v1.PerformResponse.edits:type_name -> plugin.v1.Edit
-	46, // 37: plugin.v1.Edit.set_header:type_name -> plugin.v1.SetHeader
-	47, // 38: plugin.v1.Edit.remove_part:type_name -> plugin.v1.RemovePart
-	48, // 39: plugin.v1.Edit.insert_text:type_name -> plugin.v1.InsertText
-	52, // 40: plugin.v1.SubmitRequest.opening:type_name -> plugin.v1.SubmitOpening
-	9,  // 41: plugin.v1.SubmitOpening.kind:type_name -> plugin.v1.SampleKind
-	10, // 42: plugin.v1.SubmitResponse.state:type_name -> plugin.v1.AnalysisState
-	55, // 43: plugin.v1.ResultsRequest.submissions:type_name -> plugin.v1.Submission
-	57, // 44: plugin.v1.ResultsResponse.results:type_name -> plugin.v1.Result
-	10, // 45: plugin.v1.Result.state:type_name -> plugin.v1.AnalysisState
-	11, // 46: plugin.v1.Result.level:type_name -> plugin.v1.RiskLevel
-	59, // 47: plugin.v1.FetchRequest.cursors:type_name -> plugin.v1.SourceCursor
-	61, // 48: plugin.v1.FetchResponse.batch:type_name -> plugin.v1.ObjectBatch
-	63, // 49: plugin.v1.FetchResponse.source:type_name -> plugin.v1.SourceState
-	62, // 50: plugin.v1.ObjectBatch.objects:type_name -> plugin.v1.Object
-	12, // 51: plugin.v1.Object.type:type_name -> plugin.v1.ObjectType
-	13, // 52: plugin.v1.Object.action:type_name -> plugin.v1.ObjectAction
-	14, // 53: plugin.v1.PluginService.Describe:input_type -> plugin.v1.DescribeRequest
-	21, // 54: plugin.v1.PluginService.Configure:input_type -> plugin.v1.ConfigureRequest
-	25, // 55: plugin.v1.PluginService.Drain:input_type -> plugin.v1.DrainRequest
-	27, // 56: plugin.v1.ScannerService.Scan:input_type -> plugin.v1.ScanRequest
-	38, // 57: plugin.v1.UnpackerService.Unpack:input_type -> plugin.v1.UnpackRequest
-	43, // 58: plugin.v1.ActionService.Perform:input_type -> plugin.v1.PerformRequest
-	49, // 59: plugin.v1.AnalyzerService.Choose:input_type -> plugin.v1.ChooseRequest
-	51, // 60: plugin.v1.AnalyzerService.Submit:input_type -> plugin.v1.SubmitRequest
-	54, // 61: plugin.v1.AnalyzerService.Results:input_type -> plugin.v1.ResultsRequest
-	58, // 62: plugin.v1.ObjectsService.Fetch:input_type -> plugin.v1.FetchRequest
-	15, // 63: plugin.v1.PluginService.Describe:output_type -> plugin.v1.DescribeResponse
-	23, // 64: plugin.v1.PluginService.Configure:output_type -> plugin.v1.ConfigureResponse
-	26, // 65: plugin.v1.PluginService.Drain:output_type -> plugin.v1.DrainResponse
-	35, // 66: plugin.v1.ScannerService.Scan:output_type -> plugin.v1.ScanResponse
-	41, // 67: plugin.v1.UnpackerService.Unpack:output_type -> plugin.v1.UnpackResponse
-	44, // 68: plugin.v1.ActionService.Perform:output_type -> plugin.v1.PerformResponse
-	50, // 69: plugin.v1.AnalyzerService.Choose:output_type -> plugin.v1.ChooseResponse
-	53, // 70: plugin.v1.AnalyzerService.Submit:output_type -> plugin.v1.SubmitResponse
-	56, // 71: plugin.v1.AnalyzerService.Results:output_type -> plugin.v1.ResultsResponse
-	60, // 72: plugin.v1.ObjectsService.Fetch:output_type -> plugin.v1.FetchResponse
-	63, // [63:73] is the sub-list for method output_type
-	53, // [53:63] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	41, // 30: plugin.v1.UnpackOpening.budget:type_name -> plugin.v1.UnpackBudget
+	40, // 31: plugin.v1.UnpackOpening.passwords:type_name -> plugin.v1.Password
+	44, // 32: plugin.v1.UnpackResponse.member:type_name -> plugin.v1.Member
+	37, // 33: plugin.v1.UnpackResponse.trouble:type_name -> plugin.v1.Trouble
+	43, // 34: plugin.v1.UnpackResponse.link:type_name -> plugin.v1.Link
+	29, // 35: plugin.v1.PerformRequest.envelope:type_name -> plugin.v1.Envelope
+	30, // 36: plugin.v1.PerformRequest.header:type_name -> plugin.v1.HeaderField
+	31, // 37: plugin.v1.PerformRequest.parts:type_name -> plugin.v1.Part
+	47, // 38: plugin.v1.PerformResponse.edits:type_name -> plugin.v1.Edit
+	48, // 39: plugin.v1.Edit.set_header:type_name -> plugin.v1.SetHeader
+	49, // 40: plugin.v1.Edit.remove_part:type_name -> plugin.v1.RemovePart
+	50, // 41: plugin.v1.Edit.insert_text:type_name -> plugin.v1.InsertText
+	54, // 42: plugin.v1.SubmitRequest.opening:type_name -> plugin.v1.SubmitOpening
+	9,  // 43: plugin.v1.SubmitOpening.kind:type_name -> plugin.v1.SampleKind
+	10, // 44: plugin.v1.SubmitResponse.state:type_name -> plugin.v1.AnalysisState
+	57, // 45: plugin.v1.ResultsRequest.submissions:type_name -> plugin.v1.Submission
+	59, // 46: plugin.v1.ResultsResponse.results:type_name -> plugin.v1.Result
+	10, // 47: plugin.v1.Result.state:type_name -> plugin.v1.AnalysisState
+	11, // 48: plugin.v1.Result.level:type_name -> plugin.v1.RiskLevel
+	61, // 49: plugin.v1.FetchRequest.cursors:type_name -> plugin.v1.SourceCursor
+	63, // 50: plugin.v1.FetchResponse.batch:type_name -> plugin.v1.ObjectBatch
+	65, // 51: plugin.v1.FetchResponse.source:type_name -> plugin.v1.SourceState
+	64, // 52: plugin.v1.ObjectBatch.objects:type_name -> plugin.v1.Object
+	12, // 53: plugin.v1.Object.type:type_name -> plugin.v1.ObjectType
+	13, // 54: plugin.v1.Object.action:type_name -> plugin.v1.ObjectAction
+	14, // 55: plugin.v1.PluginService.Describe:input_type -> plugin.v1.DescribeRequest
+	21, // 56: plugin.v1.PluginService.Configure:input_type -> plugin.v1.ConfigureRequest
+	25, // 57: plugin.v1.PluginService.Drain:input_type -> plugin.v1.DrainRequest
+	27, // 58: plugin.v1.ScannerService.Scan:input_type -> plugin.v1.ScanRequest
+	38, // 59: plugin.v1.UnpackerService.Unpack:input_type -> plugin.v1.UnpackRequest
+	45, // 60: plugin.v1.ActionService.Perform:input_type -> plugin.v1.PerformRequest
+	51, // 61: plugin.v1.AnalyzerService.Choose:input_type -> plugin.v1.ChooseRequest
+	53, // 62: plugin.v1.AnalyzerService.Submit:input_type -> plugin.v1.SubmitRequest
+	56, // 63: plugin.v1.AnalyzerService.Results:input_type -> plugin.v1.ResultsRequest
+	60, // 64: plugin.v1.ObjectsService.Fetch:input_type -> plugin.v1.FetchRequest
+	15, // 65: plugin.v1.PluginService.Describe:output_type -> plugin.v1.DescribeResponse
+	23, // 66: plugin.v1.PluginService.Configure:output_type -> plugin.v1.ConfigureResponse
+	26, // 67: plugin.v1.PluginService.Drain:output_type -> plugin.v1.DrainResponse
+	35, // 68: plugin.v1.ScannerService.Scan:output_type -> plugin.v1.ScanResponse
+	42, // 69: plugin.v1.UnpackerService.Unpack:output_type -> plugin.v1.UnpackResponse
+	46, // 70: plugin.v1.ActionService.Perform:output_type -> plugin.v1.PerformResponse
+	52, // 71: plugin.v1.AnalyzerService.Choose:output_type -> plugin.v1.ChooseResponse
+	55, // 72: plugin.v1.AnalyzerService.Submit:output_type -> plugin.v1.SubmitResponse
+	58, // 73: plugin.v1.AnalyzerService.Results:output_type -> plugin.v1.ResultsResponse
+	62, // 74: plugin.v1.ObjectsService.Fetch:output_type -> plugin.v1.FetchResponse
+	65, // [65:75] is the sub-list for method output_type
+	55, // [55:65] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_plugin_v1_plugin_proto_init() }
@@ -4864,21 +5027,22 @@ func file_plugin_v1_plugin_proto_init() {
 		(*UnpackRequest_Opening)(nil),
 		(*UnpackRequest_Chunk)(nil),
 	}
-	file_plugin_v1_plugin_proto_msgTypes[27].OneofWrappers = []any{
+	file_plugin_v1_plugin_proto_msgTypes[28].OneofWrappers = []any{
 		(*UnpackResponse_Member)(nil),
 		(*UnpackResponse_Chunk)(nil),
 		(*UnpackResponse_Trouble)(nil),
+		(*UnpackResponse_Link)(nil),
 	}
-	file_plugin_v1_plugin_proto_msgTypes[31].OneofWrappers = []any{
+	file_plugin_v1_plugin_proto_msgTypes[33].OneofWrappers = []any{
 		(*Edit_SetHeader)(nil),
 		(*Edit_RemovePart)(nil),
 		(*Edit_InsertText)(nil),
 	}
-	file_plugin_v1_plugin_proto_msgTypes[37].OneofWrappers = []any{
+	file_plugin_v1_plugin_proto_msgTypes[39].OneofWrappers = []any{
 		(*SubmitRequest_Opening)(nil),
 		(*SubmitRequest_Chunk)(nil),
 	}
-	file_plugin_v1_plugin_proto_msgTypes[46].OneofWrappers = []any{
+	file_plugin_v1_plugin_proto_msgTypes[48].OneofWrappers = []any{
 		(*FetchResponse_Batch)(nil),
 		(*FetchResponse_Source)(nil),
 	}
@@ -4888,7 +5052,7 @@ func file_plugin_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_v1_plugin_proto_rawDesc), len(file_plugin_v1_plugin_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   50,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   6,
 		},
