@@ -357,7 +357,7 @@ type Store interface {
 	// DueSubmissions returns up to limit in the state with NextAt not after now, those first that were created first, and moves
 	// their NextAt to until.
 	DueSubmissions(ctx context.Context, state string, now, until time.Time, limit int) ([]Submission, error)
-	// CountSubmissions is how many are in the state.
+	// CountSubmissions is how many are in the state, one of those that are not done.
 	CountSubmissions(ctx context.Context, state string) (int64, error)
 	// Verdicts lists those that are cached now, the latest first; of one SHA-256, or all.
 	Verdicts(ctx context.Context, now time.Time, sha256 string, page Page) (rows []Submission, next string, err error)

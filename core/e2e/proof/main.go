@@ -40,6 +40,8 @@ func proofs() []proof {
 		{"memory", "memory stays bounded at 100 connections with mails of 25 MiB", false, false, memory},
 		{"analyzer-table", "every trigger, security level, verdict and mode has the fate, event, notification and next rule that the guide gives it", false, true, analyzerTable},
 		{"held-10k", "10,000 held messages: below 5 KiB of memory each, other mail not slowed by more than 10 %, all decided within 60 s of their verdicts; on SQLite and on PostgreSQL with two gateways", false, false, held10k},
+		{"coalesce", "1,000 messages with one attachment through two gateways at once: one submission", false, false, coalesce},
+		{"kill-held", "50 kills while messages are held, submitted and asked for: none lost, none doubled, no second live submission", false, false, killHeld},
 		{"held-clock", "an hour of held mail: the first query at 60 s, then each minute, the end at 1,260 s or at max_wait, as Expiration showed", false, false, goTest("./core/gate", "TestHeldClock")},
 		{"plugin-killed", "a plugin killed while it looks at a message leads to the exception, and the next message is served", false, true, pluginKilled},
 	}

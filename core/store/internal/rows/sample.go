@@ -222,9 +222,9 @@ func (s *Store) DueSubmissions(ctx context.Context, state string, now, until tim
 	return slices.Clip(claimed), nil
 }
 
-// CountSubmissions is how many are in the state.
+// CountSubmissions is how many are in the state, which is not that of those that are done: they have no index.
 func (s *Store) CountSubmissions(ctx context.Context, state string) (int64, error) {
-	n, err := one(ctx, s.backend.Read(), value[int64], `SELECT COUNT(*) FROM submissions WHERE state = $1`, state)
+	n, err := one(ctx, s.backend.Read(), value[int64], `SELECT COUNT(*) FROM submissions WHERE state = $1 AND state <> 'done'`, state)
 	if err != nil {
 		return 0, fmt.Errorf("count submissions: %w", err)
 	}
