@@ -156,7 +156,7 @@ func (c *connector) Choose(ctx context.Context, exclude []string) (string, error
 	if s == nil {
 		return "", errNotConfigured
 	}
-	ctx, cancel := within(ctx)
+	ctx, cancel := servers.Within(ctx)
 	defer cancel()
 	return s.pool.Choose(ctx, exclude), nil
 }
@@ -167,7 +167,7 @@ func (c *connector) Submit(ctx context.Context, sample *analyzer.Sample) (*analy
 	if s == nil {
 		return nil, errNotConfigured
 	}
-	ctx, cancel := within(ctx)
+	ctx, cancel := servers.Within(ctx)
 	defer cancel()
 	return s.submit(ctx, sample)
 }
@@ -178,19 +178,7 @@ func (c *connector) Results(ctx context.Context, submissions []analyzer.Submissi
 	if s == nil {
 		return nil, errNotConfigured
 	}
-	ctx, cancel := within(ctx)
+	ctx, cancel := servers.Within(ctx)
 	defer cancel()
 	return s.results(ctx, submissions)
-}
-
-// answerIn is what is left of a call's time for telling what became of it.
-const answerIn = time.Second
-
-// within ends a little before the call does, so that its outcome is told and not cut off.
-func within(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, bounded := ctx.Deadline()
-	if !bounded {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadline(ctx, deadline.Add(-answerIn))
 }

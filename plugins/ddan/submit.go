@@ -54,7 +54,7 @@ func (s *site) submit(ctx context.Context, sample *analyzer.Sample) (receipt *an
 			return receipt, nil
 		}
 		wait, again := u.worthwhile(err, pause)
-		if !again || attempt == attempts || !sleep(ctx, wait) {
+		if !again || attempt == attempts || !servers.Sleep(ctx, wait) {
 			break
 		}
 		pause *= 2
@@ -148,21 +148,6 @@ func (u *submission) worthwhile(err error, pause time.Duration) (wait time.Durat
 		return max(pause, r.wait), r.status/100 == 5 && !unanswered
 	}
 	return pause, !unanswered
-}
-
-// sleep waits unless ctx would end before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if deadline, bounded := ctx.Deadline(); bounded && time.Until(deadline) < d {
-		return false
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // serverOf is the appliance with the submission's name.
