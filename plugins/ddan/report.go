@@ -109,7 +109,6 @@ func parseFull(raw []byte) (*full, error) {
 		XMLName xml.Name
 		Files   []struct {
 			FileSHA1   string   `xml:"FileSHA1"`
-			ParentSHA1 string   `xml:"ParentSHA1"`
 			VirusName  []string `xml:"VirusName"`
 			Violations []struct {
 				Attributes []xml.Attr `xml:",any,attr"`
