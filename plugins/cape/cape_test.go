@@ -254,7 +254,7 @@ func TestThresholds(t *testing.T) {
 		names := map[analyzer.Risk]string{analyzer.NoRisk: "none", analyzer.Low: "low", analyzer.Medium: "medium", analyzer.High: "high"}
 		var got []string
 		for _, score := range []float64{0, 0.1, 1, 3.9, 4, 5.9, 6, 7, 8, 10} {
-			got = append(got, names[r.current.Load().thresholds.level(score)])
+			got = append(got, names[r.connector.thresholds.level(score)])
 		}
 		if text := strings.Join(got, " "); text != test.want || len(r.problems) > 0 {
 			t.Errorf("%s with %v: %s, %+v", test.flavor, test.set, text, r.problems)

@@ -4,11 +4,9 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -19,7 +17,7 @@ import (
 	"github.com/postern-mail/postern/sdk/servers"
 )
 
-func main() { serve.Main(plugin(time.Now)) }
+func main() { serve.Main(plugin(&connector{now: time.Now})) }
 
 // The flavors.
 const (
@@ -27,8 +25,7 @@ const (
 	flavorCuckoo = "cuckoo3"
 )
 
-func plugin(now func() time.Time) serve.Plugin {
-	c := &connector{now: now}
+func plugin(c *connector) serve.Plugin {
 	score := func(name, summary string) schema.Attribute {
 		return schema.Attribute{Name: name, Summary: summary, Type: schema.Number, Min: schema.Bound(0), Max: schema.Bound(10)}
 	}
@@ -40,15 +37,10 @@ func plugin(now func() time.Time) serve.Plugin {
 			},
 			Blocks: []schema.Block{{
 				Name: "server", Summary: "a sandbox", Labels: []string{"name"}, Required: true, Repeated: true,
-				Body: schema.Body{Attributes: []schema.Attribute{
+				Body: schema.Body{Attributes: append([]schema.Attribute{
 					{Name: "url", Summary: "of its web interface", Type: schema.Endpoint, Required: true},
 					{Name: "token", Summary: "for the API", Type: schema.String, Required: true, Sensitive: true},
-					{Name: "preference", Summary: "lower is used first; equal ones share", Type: schema.Number, Default: 10},
-					{Name: "enabled", Summary: "whether it is given samples", Type: schema.Bool, Default: true},
-					{Name: "ca_file", Summary: "PEM file of the authorities its certificate is checked by", Type: schema.Path},
-					{Name: "fingerprint", Summary: "SHA-256 of its certificate, which is then the one that is accepted", Type: schema.String},
-					{Name: "insecure", Summary: "whether any certificate is accepted", Type: schema.Bool, Default: false},
-				}},
+				}, servers.Attributes()...)},
 			}, {
 				Name: "thresholds", Summary: "what a score from 0 to 10 means; the defaults are the flavor's own", Body: schema.Body{Attributes: []schema.Attribute{
 					score("no_risk", "the highest score without risk: 0"),
@@ -58,18 +50,13 @@ func plugin(now func() time.Time) serve.Plugin {
 			}},
 		},
 		Configure: c.configure,
-		Analyzer:  c,
+		Analyzer:  servers.InTime(c),
 	}
 }
 
-// connector is the plugin; configure sets what it works with once.
+// connector is the plugin with the sandboxes of its configuration, which configure sets once before anything else is called.
 type connector struct {
-	now     func() time.Time
-	current atomic.Pointer[site]
-}
-
-// site is the sandboxes of a configuration.
-type site struct {
+	now        func() time.Time
 	pool       *servers.Pool
 	sandboxes  map[string]*sandbox
 	thresholds thresholds
@@ -89,14 +76,10 @@ type protocol interface {
 }
 
 type serverConfig struct {
-	Name        string  `json:"name"`
-	URL         string  `json:"url"`
-	Token       string  `json:"token"`
-	Preference  float64 `json:"preference"`
-	Enabled     bool    `json:"enabled"`
-	CAFile      string  `json:"ca_file"`
-	Fingerprint string  `json:"fingerprint"`
-	Insecure    bool    `json:"insecure"`
+	servers.Config
+	Name  string `json:"name"`
+	URL   string `json:"url"`
+	Token string `json:"token"`
 }
 
 func (c *connector) configure(_ context.Context, configuration *serve.Configuration) (*serve.Configured, error) {
@@ -116,42 +99,37 @@ func (c *connector) configure(_ context.Context, configuration *serve.Configurat
 	problem := func(warning bool, summary, detail string, path ...string) {
 		done.Problems = append(done.Problems, serve.Problem{Path: append([]string{"config"}, path...), Summary: summary, Detail: detail, Warning: warning})
 	}
-	s := &site{sandboxes: map[string]*sandbox{}, log: configuration.Log, thresholds: thresholds{medium: 4, high: 7}}
+	c.sandboxes, c.log, c.thresholds = map[string]*sandbox{}, configuration.Log, thresholds{medium: 4, high: 7}
 	if config.Flavor == flavorCuckoo {
-		s.thresholds = thresholds{medium: 6, high: 8}
+		c.thresholds = thresholds{medium: 6, high: 8}
 	}
 	for into, written := range map[*float64]*float64{
-		&s.thresholds.noRisk: config.Thresholds.NoRisk, &s.thresholds.medium: config.Thresholds.Medium, &s.thresholds.high: config.Thresholds.High,
+		&c.thresholds.noRisk: config.Thresholds.NoRisk, &c.thresholds.medium: config.Thresholds.Medium, &c.thresholds.high: config.Thresholds.High,
 	} {
 		if written != nil {
 			*into = *written
 		}
 	}
-	if t := s.thresholds; t.noRisk >= t.medium || t.medium > t.high {
+	if t := c.thresholds; t.noRisk >= t.medium || t.medium > t.high {
 		problem(false, "Thresholds out of order", "They rise from no_risk over medium to high.", "thresholds")
 	}
 	var list []servers.Server
 	for _, server := range config.Servers {
-		at := func(attribute string) []string { return []string{"server", server.Name, attribute} }
-		if _, twice := s.sandboxes[server.Name]; twice {
+		if _, twice := c.sandboxes[server.Name]; twice {
 			problem(false, "Server named twice", "Samples are asked for by the name of their server: each name stands once.", "server", server.Name)
 			continue
 		}
 		base, err := url.Parse(server.URL)
 		if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.User != nil || base.RawQuery != "" {
-			problem(false, "Not the address of a web interface", "It is like https://sandbox.example.org, without user and query.", at("url")...)
+			problem(false, "Not the address of a web interface", "It is like https://sandbox.example.org, without user and query.", "server", server.Name, "url")
 			continue
 		}
 		if base.Scheme == "http" {
-			problem(true, "The sandbox is asked in the clear", "Token and samples can be read on the way, and verdicts changed.", at("url")...)
+			problem(true, "The sandbox is asked in the clear", "Token and samples can be read on the way, and verdicts changed.", "server", server.Name, "url")
 		}
-		if server.Insecure {
-			problem(true, "The sandbox's certificate is not checked",
-				"Whoever answers at this address is given samples and can call them harmless. Better give ca_file or fingerprint.", at("insecure")...)
-		}
-		client, err := servers.NewClient(servers.Identity{CAFile: server.CAFile, Fingerprint: server.Fingerprint, Insecure: server.Insecure})
-		if err != nil {
-			problem(false, "No way to know the sandbox", err.Error()+".", at(map[bool]string{true: "ca_file", false: "fingerprint"}[server.Fingerprint == ""])...)
+		client, problems := server.Client("config", "server", server.Name)
+		done.Problems = append(done.Problems, problems...)
+		if client == nil {
 			continue
 		}
 		b := &sandbox{name: server.Name, base: strings.TrimSuffix(server.URL, "/"), token: server.Token, client: client, now: c.now}
@@ -159,47 +137,16 @@ func (c *connector) configure(_ context.Context, configuration *serve.Configurat
 		if config.Flavor == flavorCuckoo {
 			b.protocol = &cuckoo{b}
 		}
-		s.sandboxes[server.Name] = b
+		c.sandboxes[server.Name] = b
 		list = append(list, servers.Server{Name: server.Name, Preference: int(server.Preference), Enabled: server.Enabled, Check: b.protocol.check})
 	}
-	s.pool = servers.New(c.now, list)
-	c.current.Store(s)
+	c.pool = servers.New(c.now, list)
 	return done, nil
 }
 
-var errNotConfigured = errors.New("not configured")
-
 // Choose names the sandbox whose turn it is.
 func (c *connector) Choose(ctx context.Context, exclude []string) (string, error) {
-	s := c.current.Load()
-	if s == nil {
-		return "", errNotConfigured
-	}
-	ctx, cancel := servers.Within(ctx)
-	defer cancel()
-	return s.pool.Choose(ctx, exclude), nil
-}
-
-// Submit hands one sample over.
-func (c *connector) Submit(ctx context.Context, sample *analyzer.Sample) (*analyzer.Receipt, error) {
-	s := c.current.Load()
-	if s == nil {
-		return nil, errNotConfigured
-	}
-	ctx, cancel := servers.Within(ctx)
-	defer cancel()
-	return s.submit(ctx, sample)
-}
-
-// Results asks for many verdicts.
-func (c *connector) Results(ctx context.Context, submissions []analyzer.Submission) ([]analyzer.Result, error) {
-	s := c.current.Load()
-	if s == nil {
-		return nil, errNotConfigured
-	}
-	ctx, cancel := servers.Within(ctx)
-	defer cancel()
-	return s.results(ctx, submissions)
+	return c.pool.Choose(ctx, exclude), nil
 }
 
 // thresholds make a level of a score.

@@ -172,8 +172,8 @@ func skip(decoder *json.Decoder) error {
 // reportsAtOnce bounds what one sandbox is asked side by side.
 const reportsAtOnce = 4
 
-// results asks for every submission. What could not be learnt is left as it is: it is asked for again.
-func (s *site) results(ctx context.Context, submissions []analyzer.Submission) ([]analyzer.Result, error) {
+// Results asks for every submission. What could not be learnt is left as it is: it is asked for again.
+func (c *connector) Results(ctx context.Context, submissions []analyzer.Submission) ([]analyzer.Result, error) {
 	results := make([]analyzer.Result, len(submissions))
 	troubles := make([]error, len(submissions))
 	var asking sync.WaitGroup
@@ -182,7 +182,7 @@ func (s *site) results(ctx context.Context, submissions []analyzer.Submission) (
 		places <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-places }()
-			results[i], troubles[i] = s.ask(ctx, submission)
+			results[i], troubles[i] = c.ask(ctx, submission)
 		})
 	}
 	asking.Wait()
@@ -192,7 +192,7 @@ func (s *site) results(ctx context.Context, submissions []analyzer.Submission) (
 			continue
 		}
 		if failures++; failures == 1 { // the others say the same, mostly
-			s.log.Warn("asking for a result failed", "server", submissions[i].Server, "submission", submissions[i].Submission, "error", err)
+			c.log.Warn("asking for a result failed", "server", submissions[i].Server, "submission", submissions[i].Submission, "error", err)
 		}
 	}
 	if failures > 0 && failures == len(submissions) {
@@ -201,9 +201,9 @@ func (s *site) results(ctx context.Context, submissions []analyzer.Submission) (
 	return results, nil
 }
 
-func (s *site) ask(ctx context.Context, submission analyzer.Submission) (analyzer.Result, error) {
+func (c *connector) ask(ctx context.Context, submission analyzer.Submission) (analyzer.Result, error) {
 	result := analyzer.Result{SHA256: submission.SHA256, State: analyzer.Pending}
-	b := s.sandboxes[submission.Server]
+	b := c.sandboxes[submission.Server]
 	if b == nil {
 		return result, fmt.Errorf("server %s is not in the configuration", submission.Server)
 	}
@@ -211,7 +211,7 @@ func (s *site) ask(ctx context.Context, submission analyzer.Submission) (analyze
 	if err != nil {
 		return result, err
 	}
-	s.pool.Served(b.name)
+	c.pool.Served(b.name)
 	result.State, result.Name, result.Detail = r.state, strings.Join(r.names, ", "), r.detail
 	if r.state != analyzer.Done {
 		return result, nil
@@ -220,7 +220,7 @@ func (s *site) ask(ctx context.Context, submission analyzer.Submission) (analyze
 		result.State, result.Detail = analyzer.Failed, "the sandbox gave no score"
 		return result, nil
 	}
-	if result.Risk = s.thresholds.level(*r.score); result.Risk == analyzer.NoLevel {
+	if result.Risk = c.thresholds.level(*r.score); result.Risk == analyzer.NoLevel {
 		result.State, result.Detail = analyzer.Failed, fmt.Sprintf("the sandbox gave the score %v", *r.score)
 		return result, nil
 	}

@@ -97,16 +97,19 @@ func (s *simulator) uploads() (n int) {
 
 // rig is the plugin with a clock that can be moved.
 type rig struct {
-	*connector
-	t        *testing.T
-	ahead    atomic.Int64
-	problems []serve.Problem
+	analyzer.Analyzer
+	connector *connector
+	t         *testing.T
+	ahead     atomic.Int64
+	problems  []serve.Problem
 }
 
 func newRig(t *testing.T, config map[string]any) *rig {
 	t.Helper()
 	r := &rig{t: t}
-	p := plugin(func() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) })
+	r.connector = &connector{now: func() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) }}
+	p := plugin(r.connector)
+	r.Analyzer = p.Analyzer
 	raw, err := json.Marshal(config)
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +118,7 @@ func newRig(t *testing.T, config map[string]any) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.connector, r.problems = p.Analyzer.(*connector), configured.Problems
+	r.problems = configured.Problems
 	return r
 }
 

@@ -17,9 +17,9 @@ const (
 	firstPause = 300 * time.Millisecond
 )
 
-// submit hands a sample over. An error says that it is not known whether the sandbox has it: the next attempt asks first.
-func (s *site) submit(ctx context.Context, sample *analyzer.Sample) (*analyzer.Receipt, error) {
-	b := s.sandboxes[sample.Server]
+// Submit hands a sample over. An error says that it is not known whether the sandbox has it: the next attempt asks first.
+func (c *connector) Submit(ctx context.Context, sample *analyzer.Sample) (*analyzer.Receipt, error) {
+	b := c.sandboxes[sample.Server]
 	if b == nil {
 		// It was taken out of the configuration after it was chosen.
 		if sample.AskFirst {
@@ -37,10 +37,10 @@ func (s *site) submit(ctx context.Context, sample *analyzer.Sample) (*analyzer.R
 		case errors.Is(err, errCannotAsk):
 			return &analyzer.Receipt{State: analyzer.Failed, Detail: err.Error()}, nil
 		case err != nil:
-			s.failed(b, err)
+			c.failed(b, err)
 			return nil, err
 		case id != "":
-			s.pool.Served(b.name)
+			c.pool.Served(b.name)
 			return &analyzer.Receipt{State: analyzer.Pending, Submission: id, Detail: "the sandbox had it"}, nil
 		}
 	}
@@ -53,35 +53,35 @@ func (s *site) submit(ctx context.Context, sample *analyzer.Sample) (*analyzer.R
 	var r *refusal
 	switch {
 	case err == nil:
-		s.pool.Served(b.name)
+		c.pool.Served(b.name)
 		return &analyzer.Receipt{State: analyzer.Pending, Submission: id}, nil
 	case errors.Is(err, errSample):
 		return nil, err
 	case errors.Is(err, servers.ErrNotSent), errors.Is(err, errQuiet):
 	case !errors.As(err, &r):
-		s.failed(b, err)
+		c.failed(b, err)
 		return nil, err
 	case r.unsupported():
 		return &analyzer.Receipt{State: analyzer.Unsupported, Detail: r.Error()}, nil
 	case r.aboutSample():
 		return &analyzer.Receipt{State: analyzer.Failed, Detail: r.Error()}, nil
 	case r.status/100 == 5 && !r.busy():
-		s.failed(b, err)
+		c.failed(b, err)
 		return nil, err
 	}
-	s.failed(b, err)
-	s.log.Warn("the sandbox could not be given a sample", "server", b.name, "error", err)
+	c.failed(b, err)
+	c.log.Warn("the sandbox could not be given a sample", "server", b.name, "error", err)
 	return &analyzer.Receipt{State: analyzer.Unreachable, Detail: err.Error()}, nil
 }
 
 // failed notes that a sandbox could not be used.
-func (s *site) failed(b *sandbox, err error) {
+func (c *connector) failed(b *sandbox, err error) {
 	var wait time.Duration
 	var r *refusal
 	if errors.As(err, &r) {
 		wait = r.wait
 	}
-	s.pool.Failed(b.name, wait)
+	c.pool.Failed(b.name, wait)
 }
 
 // unsupported says that the sandbox does not take this kind of file.

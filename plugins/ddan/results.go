@@ -18,8 +18,8 @@ const (
 	reportsAtOnce = 8
 )
 
-// results asks every appliance for the samples that it was given. What could not be learnt is left as it is: it is asked for again.
-func (s *site) results(ctx context.Context, submissions []analyzer.Submission) ([]analyzer.Result, error) {
+// Results asks every appliance for the samples that it was given. What could not be learnt is left as it is: it is asked for again.
+func (c *connector) Results(ctx context.Context, submissions []analyzer.Submission) ([]analyzer.Result, error) {
 	byServer := map[string][]analyzer.Submission{}
 	for _, submission := range submissions {
 		byServer[submission.Server] = append(byServer[submission.Server], submission)
@@ -32,7 +32,7 @@ func (s *site) results(ctx context.Context, submissions []analyzer.Submission) (
 	)
 	for name, list := range byServer {
 		asking.Go(func() {
-			some, err := s.ask(ctx, name, list)
+			some, err := c.ask(ctx, name, list)
 			mu.Lock()
 			defer mu.Unlock()
 			results = append(results, some...)
@@ -47,14 +47,14 @@ func (s *site) results(ctx context.Context, submissions []analyzer.Submission) (
 		return nil, err
 	}
 	if err != nil {
-		s.log.Warn("asking for results failed", "error", err)
+		c.log.Warn("asking for results failed", "error", err)
 	}
 	return results, nil
 }
 
 // ask asks one appliance. An error means that nothing was learnt.
-func (s *site) ask(ctx context.Context, name string, list []analyzer.Submission) ([]analyzer.Result, error) {
-	a, err := s.serverOf(name)
+func (c *connector) ask(ctx context.Context, name string, list []analyzer.Submission) ([]analyzer.Result, error) {
+	a, err := c.serverOf(name)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (s *site) ask(ctx context.Context, name string, list []analyzer.Submission)
 			places <- struct{}{}
 			reading.Go(func() {
 				defer func() { <-places }()
-				answers[i] = s.judge(ctx, a, submission, b)
+				answers[i] = c.judge(ctx, a, submission, b)
 			})
 		}
 	}
@@ -89,10 +89,10 @@ func (s *site) ask(ctx context.Context, name string, list []analyzer.Submission)
 		return nil, err
 	}
 	if err != nil {
-		s.log.Warn("asking for some results failed", "server", name, "error", err)
+		c.log.Warn("asking for some results failed", "server", name, "error", err)
 		return results, nil
 	}
-	s.pool.Served(name)
+	c.pool.Served(name)
 	return results, nil
 }
 
@@ -155,7 +155,7 @@ func (a *appliance) brief(ctx context.Context, batch []analyzer.Submission) ([]b
 
 // judge makes a result of a brief report. Where the analysis is done the full report is asked for; it is never asked for earlier, since the
 // appliance answers then with a status that HTTP knows as no end of an answer.
-func (s *site) judge(ctx context.Context, a *appliance, submission analyzer.Submission, b brief) analyzer.Result {
+func (c *connector) judge(ctx context.Context, a *appliance, submission analyzer.Submission, b brief) analyzer.Result {
 	result := analyzer.Result{SHA256: submission.SHA256, State: analyzer.Pending}
 	switch statusOf(b.Status) {
 	case done:
@@ -168,7 +168,7 @@ func (s *site) judge(ctx context.Context, a *appliance, submission analyzer.Subm
 	default:
 		return result
 	}
-	first := ratingOf(b.RiskLevel, s.unsupported)
+	first := ratingOf(b.RiskLevel, c.unsupported)
 	switch {
 	case first.unsupported:
 		result.State, result.Detail = analyzer.Unsupported, "the appliance does not take samples of this kind"
@@ -179,9 +179,9 @@ func (s *site) judge(ctx context.Context, a *appliance, submission analyzer.Subm
 	}
 	report, err := a.report(ctx, submission.SHA1)
 	if err != nil {
-		s.log.Warn("the full report could not be had", "server", a.name, "sha1", submission.SHA1, "error", err)
+		c.log.Warn("the full report could not be had", "server", a.name, "sha1", submission.SHA1, "error", err)
 	}
-	return settle(result, first, report, err, s.unsupported)
+	return settle(result, first, report, err, c.unsupported)
 }
 
 // settle weighs brief and full report. The full report's level is the one that counts, but never takes back a risk that the brief report

@@ -121,11 +121,12 @@ func (s *simulator) block(changes ...any) map[string]any {
 
 // rig is the plugin with a clock that can be moved and a log that is kept.
 type rig struct {
-	*connector
-	t        *testing.T
-	ahead    atomic.Int64
-	log      *safeBuffer
-	problems []serve.Problem
+	analyzer.Analyzer
+	connector *connector
+	t         *testing.T
+	ahead     atomic.Int64
+	log       *safeBuffer
+	problems  []serve.Problem
 }
 
 type safeBuffer struct {
@@ -148,10 +149,12 @@ func (s *safeBuffer) String() string {
 func newRig(t *testing.T, blocks ...map[string]any) *rig {
 	t.Helper()
 	r := &rig{t: t, log: &safeBuffer{}}
-	p := plugin(environment{
+	r.connector = &connector{environment: environment{
 		now:      func() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) },
 		hostname: func() (string, error) { return "mx1.example.org", nil }, random: rand.Reader, scratch: t.TempDir(), pause: time.Millisecond,
-	})
+	}}
+	p := plugin(r.connector)
+	r.Analyzer = p.Analyzer
 	config, err := json.Marshal(map[string]any{"unsupported_rating": -1, "server": blocks})
 	if err != nil {
 		t.Fatal(err)
@@ -162,12 +165,12 @@ func newRig(t *testing.T, blocks ...map[string]any) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.connector, r.problems = p.Analyzer.(*connector), configured.Problems
+	r.problems = configured.Problems
 	t.Cleanup(func() {
 		if strings.Contains(r.log.String(), testKey) {
 			t.Error("the key is in the log")
 		}
-		left, err := os.ReadDir(r.scratch)
+		left, err := os.ReadDir(r.connector.scratch)
 		if err != nil || len(left) > 0 {
 			t.Errorf("left behind: %v, %v", left, err)
 		}

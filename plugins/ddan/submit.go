@@ -20,17 +20,17 @@ const (
 
 // submission is one sample on its way to one appliance.
 type submission struct {
-	site   *site
-	server *appliance
-	sample *analyzer.Sample
+	connector *connector
+	server    *appliance
+	sample    *analyzer.Sample
 	// uncertain says that the appliance may have the sample from before: until it says no, nobody else may be given it.
 	uncertain bool
 	packed    *archive
 }
 
-// submit hands a sample over. An error says that it is not known whether the appliance has it: the next attempt asks first.
-func (s *site) submit(ctx context.Context, sample *analyzer.Sample) (receipt *analyzer.Receipt, err error) {
-	server := s.appliances[sample.Server]
+// Submit hands a sample over. An error says that it is not known whether the appliance has it: the next attempt asks first.
+func (c *connector) Submit(ctx context.Context, sample *analyzer.Sample) (receipt *analyzer.Receipt, err error) {
+	server := c.appliances[sample.Server]
 	if server == nil {
 		// It was taken out of the configuration after it was chosen.
 		if sample.AskFirst {
@@ -38,19 +38,19 @@ func (s *site) submit(ctx context.Context, sample *analyzer.Sample) (receipt *an
 		}
 		return &analyzer.Receipt{State: analyzer.Unreachable, Detail: "the server is no longer in the configuration"}, nil
 	}
-	u := &submission{site: s, server: server, sample: sample, uncertain: sample.AskFirst}
+	u := &submission{connector: c, server: server, sample: sample, uncertain: sample.AskFirst}
 	defer func() {
 		if u.packed != nil {
 			if failed := u.packed.remove(); failed != nil {
-				s.log.Warn("removing an archive failed", "error", failed)
+				c.log.Warn("removing an archive failed", "error", failed)
 			}
 		}
 	}()
-	pause := s.pause
+	pause := c.pause
 	for attempt := 1; ; attempt++ {
 		receipt, err = u.try(ctx)
 		if err == nil {
-			s.pool.Served(server.name)
+			c.pool.Served(server.name)
 			return receipt, nil
 		}
 		wait, again := u.worthwhile(err, pause)
@@ -67,11 +67,11 @@ func (s *site) submit(ctx context.Context, sample *analyzer.Sample) (receipt *an
 	if errors.As(err, &r) {
 		asked = r.wait
 	}
-	s.pool.Failed(server.name, asked)
+	c.pool.Failed(server.name, asked)
 	if u.uncertain {
 		return nil, err
 	}
-	s.log.Warn("the appliance could not be given a sample", "server", server.name, "error", err)
+	c.log.Warn("the appliance could not be given a sample", "server", server.name, "error", err)
 	return &analyzer.Receipt{State: analyzer.Unreachable, Detail: err.Error()}, nil
 }
 
@@ -89,7 +89,7 @@ func (u *submission) try(ctx context.Context) (*analyzer.Receipt, error) {
 	}
 	u.uncertain = false
 	if u.packed == nil {
-		if u.packed, err = pack(u.site.scratch, u.sample, u.server.id, u.site.now()); err != nil {
+		if u.packed, err = pack(u.connector.scratch, u.sample, u.server.id, u.connector.now()); err != nil {
 			return nil, fmt.Errorf("%w: %w", errNotReady, err)
 		}
 	}
@@ -151,8 +151,8 @@ func (u *submission) worthwhile(err error, pause time.Duration) (wait time.Durat
 }
 
 // serverOf is the appliance with the submission's name.
-func (s *site) serverOf(name string) (*appliance, error) {
-	if a := s.appliances[name]; a != nil {
+func (c *connector) serverOf(name string) (*appliance, error) {
+	if a := c.appliances[name]; a != nil {
 		return a, nil
 	}
 	return nil, fmt.Errorf("server %s is not in the configuration", name)

@@ -184,18 +184,6 @@ func RetryAfter(header http.Header, now time.Time) time.Duration {
 	return min(max(at.Sub(now), 0), longestWait)
 }
 
-// answerIn is what is left of a call's time for telling what became of it.
-const answerIn = time.Second
-
-// Within ends a little before a call does, so that its outcome is told and not cut off.
-func Within(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, bounded := ctx.Deadline()
-	if !bounded {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadline(ctx, deadline.Add(-answerIn))
-}
-
 // Sleep waits, and not at all where ctx would end before.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	if deadline, bounded := ctx.Deadline(); bounded && time.Until(deadline) < d {
