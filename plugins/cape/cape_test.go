@@ -119,8 +119,11 @@ func TestLostAnswer(t *testing.T) {
 			t.Fatalf("%+v", got)
 		}
 		s.fault("kind=none")
+		if other := r.submit(sampleOf("b", "another"), true); other.State != analyzer.Pending || s.uploads() != 2 {
+			t.Fatalf("another sample that it has not got: %+v after %d uploads", other, s.uploads())
+		}
 		got := r.submit(sampleOf("a", "lost"), true)
-		if got.State != analyzer.Pending || got.Submission == "" || s.uploads() != 1 {
+		if got.State != analyzer.Pending || got.Submission == "" || s.uploads() != 2 {
 			t.Errorf("%+v after %d uploads", got, s.uploads())
 		}
 		if result, err := r.result(sampleOf("a", "lost"), got.Submission); err != nil || result.State != analyzer.Pending {

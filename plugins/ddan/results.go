@@ -96,22 +96,18 @@ func (c *connector) ask(ctx context.Context, name string, list []analyzer.Submis
 	return results, nil
 }
 
-// briefs asks for brief reports and returns those about the samples asked for, by SHA-1 in lower case.
+// briefs asks for brief reports and returns them by SHA-1 in lower case; who asks looks for its own, and others are nobody's.
 func (a *appliance) briefs(ctx context.Context, batch []analyzer.Submission) (map[string]brief, error) {
 	reports, err := a.brief(ctx, batch)
 	if err != nil {
 		return nil, err
 	}
-	asked := map[string]bool{}
-	for _, submission := range batch {
-		asked[strings.ToLower(submission.SHA1)] = true
-	}
 	out := map[string]brief{}
 	unnamed := false
 	for _, report := range reports {
 		hash := report.hash()
-		unnamed = unnamed || hash == ""
-		if !asked[hash] {
+		if hash == "" {
+			unnamed = true
 			continue
 		}
 		if earlier, twice := out[hash]; twice && (earlier.Status != report.Status || earlier.RiskLevel != report.RiskLevel) {
