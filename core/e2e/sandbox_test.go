@@ -1,0 +1,164 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/postern-mail/postern/core/e2e/harness"
+)
+
+// sandboxKey is shared by the simulator and the configuration in testdata/sandbox.
+const sandboxKey = "0E1D2C3B-4A59-6877-8695-A4B3C2D1E0F1"
+
+// sandbox is a running simulator.
+type sandbox struct{ port, fingerprint, control string }
+
+// newSandbox starts the simulator with the lines of verdicts.
+func newSandbox(t *testing.T, verdicts string) *sandbox {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "verdicts.txt")
+	if err := os.WriteFile(file, []byte(verdicts), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(filepath.Join(bin, "sandbox-simulator"), "-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-verdicts", file,
+		"-key", sandboxKey)
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	command.Stderr = os.Stderr
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatalf("the simulator is not built: run `make test`, which builds it (%v)", err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	s := &sandbox{}
+	for lines := bufio.NewScanner(out); s.control == "" && lines.Scan(); {
+		switch name, value, _ := strings.Cut(lines.Text(), " "); name {
+		case "fingerprint":
+			s.fingerprint = value
+		case "sandbox":
+			s.port = port(t, value)
+		case "control":
+			s.control = value
+		}
+	}
+	return s
+}
+
+// environment tells a gateway where the sandbox is.
+func (s *sandbox) environment() []string {
+	return []string{"SANDBOX_PORT=" + s.port, "SANDBOX_KEY=" + sandboxKey, "SANDBOX_FINGERPRINT=" + s.fingerprint}
+}
+
+// uploads returns how often a sample was uploaded, by SHA-1, and how many while it was being analysed already.
+func (s *sandbox) uploads(t *testing.T) (uploads map[string]int, doubled int) {
+	t.Helper()
+	response, err := http.Get(s.control + "counters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var counters struct {
+		Uploads map[string]int
+		Doubled int
+	}
+	if err := json.NewDecoder(response.Body).Decode(&counters); err != nil {
+		t.Fatal(err)
+	}
+	return counters.Uploads, counters.Doubled
+}
+
+// set puts a line before the verdicts that the simulator has.
+func (s *sandbox) set(t *testing.T, line string) {
+	t.Helper()
+	response, err := http.Post(s.control+"verdicts", "text/plain", strings.NewReader(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("setting %q: %s", line, response.Status)
+	}
+}
+
+// TestSandbox sends mail through the real gateway and plugin to the simulator: held, listed, analysed, decided. That the verdicts come only
+// when the test sets them shows that each mail waited for its own.
+func TestSandbox(t *testing.T) {
+	s := newSandbox(t, "* none fault=never\n")
+	site := newSite(t, "sandbox", s.environment()...)
+	start(t, site)
+	names := map[string]string{"bad": "bad.js", "good": "good.js", "failing": "failing.js"}
+	for subject, name := range names {
+		data := harness.Document(subject, name, []byte("script "+subject))
+		if reply := send(t, site, outside, []string{inside}, data); !reply.Accepted() {
+			t.Fatalf("%s: refused: %s", subject, reply)
+		}
+	}
+	err := harness.Eventually(limited(t), "all are held and submitted", func() (bool, error) {
+		waiting, err := site.Waiting(limited(t))
+		if err != nil {
+			return false, err
+		}
+		uploads, _ := s.uploads(t)
+		return len(waiting) == len(names) && len(uploads) == len(names), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := run(t, site, "queue", "list", "virtual-analyzer")
+	for subject := range names {
+		if !strings.Contains(listed, subject) {
+			t.Errorf("%s is not listed:\n%s", subject, listed)
+		}
+	}
+	if n := len(site.Sink.Mails()); n != 0 {
+		t.Errorf("%d mails arrived before their verdicts", n)
+	}
+
+	s.set(t, "bad.js high delay=0s name=JS_SIMULATED event=Dropped\ngood.js none delay=0s\nfailing.js error delay=0s")
+	if m := wait(t, site.Sink, "<good@outside.example>", 1)[0]; !harness.AsSent(m.Data, harness.Document("good", "good.js", []byte("script good"))) {
+		t.Errorf("arrived as %s", m.Data)
+	}
+	for _, test := range []struct{ subject, area, event string }{
+		{"bad", "scripts", "Analyzed advanced threat"},
+		{"failing", "unanalysed", "Probable advanced threat"},
+	} {
+		err := harness.Eventually(limited(t), test.subject+" is quarantined", func() (bool, error) {
+			copies, err := site.Copies(limited(t), "quarantine", "--area", test.area)
+			return len(copies) == 1, err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		events, err := site.Events(limited(t), "--id", `"`+test.subject+`@outside.example"`)
+		if err != nil || len(events) != 1 || !strings.HasPrefix(events[0].ThreatType, test.event) {
+			t.Errorf("%s: the log has %+v, %v; want %q", test.subject, events, err, test.event)
+		}
+	}
+	if n := len(site.Sink.Mails()); n != 1 {
+		t.Errorf("%d mails arrived, want 1", n)
+	}
+	uploads, doubled := s.uploads(t)
+	for hash, n := range uploads {
+		if n != 1 {
+			t.Errorf("%s was uploaded %d times", hash, n)
+		}
+	}
+	if doubled != 0 {
+		t.Errorf("%d uploads of what was being analysed", doubled)
+	}
+	if log := site.Gateway.Log(); strings.Contains(log, sandboxKey) {
+		t.Error("the key is in the log")
+	}
+}
