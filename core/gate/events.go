@@ -69,6 +69,11 @@ func (p *plan) fillFindings(e *store.Event, m *message.Match) {
 		}
 		texts = append(texts, strings.TrimSpace(f.Plugin+": "+f.Name+" "+f.Evidence))
 	}
+	for i := range m.Verdicts {
+		if e.Name == notApplicable && m.Verdicts[i].Name != "" {
+			e.Name = m.Verdicts[i].Name
+		}
+	}
 	for i := range m.Troubles {
 		attach(m.Troubles[i].Part)
 		texts = append(texts, strings.TrimSpace(m.Troubles[i].Plugin+" "+m.Troubles[i].Reason+" "+m.Troubles[i].Detail))

@@ -1,5 +1,5 @@
 # The mails that `make run` sends, and what has to become of each. A fate is delivered, changed (delivered otherwise than it came),
-# deleted, quarantined or rejected. {{EICAR}} in a mail stands for the EICAR test file, {{FILE:name}} for base64 of a file that the
+# deleted, quarantined or rejected. verdict is what the sandbox simulator is to say of an attachment, which is held until then. {{EICAR}} in a mail stands for the EICAR test file, {{FILE:name}} for base64 of a file that the
 # trial makes.
 
 sample "plain" {
@@ -24,12 +24,34 @@ sample "virus in two archives" {
   }
 }
 sample "program under another name" {
-  file = "program.eml"
-  from = "alice@elsewhere.example"
+  file    = "program.eml"
+  from    = "alice@elsewhere.example"
+  verdict = "figures.txt high name=TROJ_SAMPLE"
+  fate "bob@example.org" {
+    is   = "deleted"
+    rule = "Executables to the analyzer"
+  }
+}
+sample "program of medium risk" {
+  file    = "tool.eml"
+  from    = "alice@elsewhere.example"
+  verdict = "tool.exe medium"
+  fate "bob@example.org" { is = "delivered" }
+}
+sample "script of low risk" {
+  file    = "macro.eml"
+  from    = "alice@elsewhere.example"
+  verdict = "helper.js low name=JS_SAMPLE"
   fate "bob@example.org" {
     is   = "quarantined"
-    rule = "Programs"
+    rule = "Scripts to the analyzer"
   }
+}
+sample "script without risk" {
+  file    = "backup.eml"
+  from    = "alice@elsewhere.example"
+  verdict = "backup.vbs none"
+  fate "bob@example.org" { is = "delivered" }
 }
 sample "script in an archive" {
   file = "script.eml"

@@ -81,7 +81,11 @@ func newLog(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				err = table(a, f, rows, eventColumns())
+				columns := eventColumns()
+				if q.text.Subtype == "advanced-persistent-threat" && !f.csv {
+					columns = threatColumns()
+				}
+				err = table(a, f, rows, columns)
 				a.more(len(rows), total, next)
 				return err
 			})
@@ -117,6 +121,19 @@ func eventColumns() []column[store.Event] {
 		{name: "scanner", value: func(e *store.Event) any { return e.Scanner }, detail: true},
 		{name: "message id", value: func(e *store.Event) any { return e.HeaderID }, detail: true},
 		{name: "internal id", value: func(e *store.Event) any { return e.CopyID }},
+	}
+}
+
+// threatColumns are those of the view of advanced threats (product guide, page 10).
+func threatColumns() []column[store.Event] {
+	return []column[store.Event]{
+		{name: "timestamp", value: func(e *store.Event) any { return e.At }},
+		{name: "action", value: func(e *store.Event) any { return e.Action }},
+		{name: "name", value: func(e *store.Event) any { return e.Name }},
+		{name: "type", value: func(e *store.Event) any { return e.Type }},
+		{name: "advanced threat type", value: func(e *store.Event) any { return e.ThreatType }},
+		{name: "subject", value: func(e *store.Event) any { return e.Subject }},
+		{name: "message id", value: func(e *store.Event) any { return e.HeaderID }},
 	}
 }
 

@@ -32,7 +32,7 @@ func coalesce(ctx context.Context, e *env) (err error) {
 	if err := c.waitFor(ctx, "the sample is submitted", func() bool { return strings.Contains(strings.Join(c.logs(), ""), `"sample submitted"`) }); err != nil {
 		return err
 	}
-	if err := sandbox.Set("* high Alike\n"); err != nil {
+	if err := sandbox.Set("* high name=Alike"); err != nil {
 		return err
 	}
 	kept := 0

@@ -40,8 +40,12 @@ func killHeld(ctx context.Context, e *env) (err error) {
 			return err
 		}
 		taken = append(taken, sent...)
-		// Up to the time in which a sample is on its way, and beyond.
-		wait := time.NewTimer(time.Duration(random.IntN(400)) * time.Millisecond)
+		// Every other time while samples are on their way, between upload and commit too; else while they are asked for.
+		longest := 400
+		if round%2 == 0 {
+			longest = 30
+		}
+		wait := time.NewTimer(time.Duration(random.IntN(longest)) * time.Millisecond)
 		select {
 		case <-wait.C:
 		case <-ctx.Done():
@@ -56,7 +60,7 @@ func killHeld(ctx context.Context, e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := sandbox.Set("* high Bad\n"); err != nil {
+	if err := sandbox.Set("* high name=Bad"); err != nil {
 		return err
 	}
 	var lost, twice int

@@ -14,24 +14,35 @@ import (
 	"github.com/postern-mail/postern/core/store"
 )
 
-// sendAll sends the samples one after the other and prints the table. It reports whether all fared as expected.
+// sendAll sends the samples one after the other, shows what is held, lets the sandbox speak, and prints the table. It reports whether all
+// fared as expected.
 func (t *trial) sendAll(ctx context.Context, samples []sample, address string, sink *harness.Sink) (bool, error) {
 	client, err := harness.Dial(address)
 	if err != nil {
 		return false, err
 	}
 	defer client.Close()
+	replies := make([]harness.Reply, len(samples))
+	var verdicts []string
+	for i := range samples {
+		s := &samples[i]
+		if replies[i], err = client.Send(s.From, s.recipients(), s.data); err != nil {
+			return false, fmt.Errorf("send sample %q: %w", s.Name, err)
+		}
+		if s.Verdict != "" {
+			verdicts = append(verdicts, s.Verdict)
+		}
+	}
+	if err := t.speak(ctx, verdicts); err != nil {
+		return false, err
+	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(table, "SAMPLE\tRECIPIENT\tFATE\tRULE\tEVIDENCE\t")
 	all := true
 	for i := range samples {
 		s := &samples[i]
-		reply, err := client.Send(s.From, s.recipients(), s.data)
-		if err != nil {
-			return false, fmt.Errorf("send sample %q: %w", s.Name, err)
-		}
 		for _, want := range s.Fates {
-			got, err := t.fateOf(ctx, s, want, reply, sink)
+			got, err := t.fateOf(ctx, s, want, replies[i], sink)
 			if err != nil {
 				return false, err
 			}
@@ -43,7 +54,33 @@ func (t *trial) sendAll(ctx context.Context, samples []sample, address string, s
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Name, want.Recipient, got.is, got.rule, short(got.evidence), mark)
 		}
 	}
-	return all, table.Flush()
+	if err := table.Flush(); err != nil {
+		return false, err
+	}
+	log, err := t.setup.Run(ctx, "log", "query", "--subtype", "advanced-persistent-threat", "--log-level", "warn")
+	fmt.Printf("\nThe log of advanced threats:\n\n%s", log)
+	return all, err
+}
+
+// speak shows the queue of the Virtual Analyzer when all that is to be held is, and gives the simulator its verdicts.
+func (t *trial) speak(ctx context.Context, verdicts []string) error {
+	err := harness.Eventually(ctx, "the samples are held", func() (bool, error) {
+		out, err := t.setup.Run(ctx, "queue", "list", "virtual-analyzer", "--json", "--log-level", "warn")
+		return strings.Count(out, "\n") >= len(verdicts) && strings.Count(out, `"state":"pending"`) >= len(verdicts), err
+	})
+	if err != nil {
+		return err
+	}
+	queue, err := t.setup.Run(ctx, "queue", "list", "virtual-analyzer", "--log-level", "warn")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("Held for the Virtual Analyzer:\n\n%s\n", queue)
+	if err := t.sandbox.Set(strings.Join(verdicts, "\n")); err != nil {
+		return err
+	}
+	fmt.Printf("The sandbox says: %s.\n\n", strings.Join(verdicts, "; "))
+	return nil
 }
 
 // found is what became of a sample for one recipient.

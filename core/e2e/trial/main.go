@@ -38,7 +38,11 @@ type trial struct {
 	samples string
 	hop     string
 	once    bool
+	sandbox *harness.Simulator
 }
+
+// queryDelay is when the sandbox is first asked: long enough to look at the queue before.
+const queryDelay = "8s"
 
 // patience bounds the start of the gateway, and each wait for a mail's fate.
 const patience = 60 * time.Second
@@ -64,6 +68,12 @@ func (t *trial) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, sink.Close()) }()
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	// What is analysed is told when the queue has been shown; the first query comes after that.
+	if t.sandbox, err = harness.StartSimulator(limited, t.setup.Bin, t.setup.State, "* none fault=never\n"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.sandbox.Stop()) }()
+	t.setup.Env = append(t.setup.Env, append(t.sandbox.Environment(), "SANDBOX_QUERY_DELAY="+queryDelay)...)
 	if err := t.setup.Pin(limited); err != nil {
 		return err
 	}

@@ -15,11 +15,13 @@ import (
 
 // sample is one mail with what has to become of it.
 type sample struct {
-	Name  string `hcl:"name,label"`
-	File  string `hcl:"file"`
-	From  string `hcl:"from"`
-	Fates []fate `hcl:"fate,block"`
-	data  []byte
+	Name string `hcl:"name,label"`
+	File string `hcl:"file"`
+	From string `hcl:"from"`
+	// Verdict is a line for the simulator, about an attachment that is held until it is known.
+	Verdict string `hcl:"verdict,optional"`
+	Fates   []fate `hcl:"fate,block"`
+	data    []byte
 }
 
 type fate struct {
@@ -70,13 +72,16 @@ func makeFiles() (map[string][]byte, error) {
 		return nil, err
 	}
 	program := append([]byte("MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff\x00\x00"), make([]byte, 512)...)
-	made := map[string][]byte{"program": program, "text": []byte("Cheap.\r\n")}
+	made := map[string][]byte{
+		"program": program, "other-program": append(program[:len(program):len(program)], "another one"...), "text": []byte("Cheap.\r\n"),
+		"script": []byte("var helper = 1;\r\n"), "other-script": []byte("' makes a backup\r\n"),
+	}
 	for name, member := range map[string]struct {
 		name    string
 		content []byte
 	}{
 		"eicar-in-two-zips": {"inner.zip", inner},
-		"script-in-zip":     {"invoice.pdf.js", []byte("var x = new ActiveXObject('WScript.Shell');")},
+		"script-in-zip":     {"invoice.pdf.hta", []byte("var x = new ActiveXObject('WScript.Shell');")},
 		"text-in-zip":       {"kit.txt", []byte("Press kit")},
 		"encrypted-zip":     {"secret.txt", []byte("not readable")},
 	} {
