@@ -184,7 +184,7 @@ func (c *mailCase) input(t *testing.T, p *policy.Policy) engine.Input {
 		facts.Reports[report.Plugin] = report
 	}
 	if p.Objects != nil {
-		facts.Reports["suspicious_objects"] = message.Report{Plugin: "suspicious_objects"}
+		facts.Reports[p.Objects.Source] = message.Report{Plugin: p.Objects.Source}
 	}
 	for _, f := range c.Findings {
 		report := facts.Reports[f.Plugin]

@@ -259,3 +259,39 @@ case "released from analysis: the verdict is no risk, for that rule only" {
     to   = ["carol@example.org"]
   }
 }
+case "two rules wait: the first times out, the second is high: the exception has the first rule's place" {
+  parts = ["a.exe", "b.js"]
+  finding "filetype" {
+    rule = "Executables to the analyzer"
+    kind = "type"
+    name = "exe"
+    part = 1
+  }
+  finding "filename" {
+    rule = "Scripts to the analyzer"
+    kind = "name"
+    name = "b.js"
+    part = 2
+  }
+  verdict {
+    part  = 1
+    state = "expired"
+  }
+  verdict {
+    part  = 2
+    level = "high"
+  }
+}
+case "a virus in one attachment, an encrypted zip beside it" {
+  parts = ["a.exe", "b.zip"]
+  finding "atse" {
+    rule = "Virus"
+    kind = "virus"
+    name = "EICAR"
+    part = 1
+  }
+  trouble "encryption" {
+    reason = "encrypted_member"
+    plugin = "unpack"
+  }
+}
