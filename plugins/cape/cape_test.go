@@ -183,6 +183,21 @@ func TestURLs(t *testing.T) {
 	})
 }
 
+// TestURLIsTriedAgain: also where the first attempt did not reach the server.
+func TestURLIsTriedAgain(t *testing.T) {
+	sample := sampleOf("", "http://link.example/")
+	sample.Kind = analyzer.URL
+	for attempt := range 2 {
+		body, err := formOf(sample, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := io.ReadAll(body.body); err != nil || !bytes.Contains(text, []byte("http://link.example/")) || int64(len(text)) != body.size {
+			t.Errorf("attempt %d: %q, %v", attempt, text, err)
+		}
+	}
+}
+
 // TestArchiveIsSeveralTasks: CAPE takes archives apart; all tasks have to be done, and the worst counts.
 func TestArchiveIsSeveralTasks(t *testing.T) {
 	scores := map[string]string{"1": "1.5", "2": "8", "3": "0"}

@@ -84,10 +84,17 @@ func TestFailedServerRestsIsAskedAndReturns(t *testing.T) {
 			t.Errorf("step %d: %s after %d checks, want %s after %d", i, got, p.checks["a"], step.want, step.checks)
 		}
 	}
-	for range 50 {
+	for range 50 { // side by side
 		p.Failed("b", 0)
 	}
-	p.now = p.now.Add(longestRest)
+	p.now = p.now.Add(firstRest)
+	if got := fmt.Sprint(p.times(2)); got != "map[a:1 b:1]" {
+		t.Errorf("after the first rest: %s", got)
+	}
+	for range 50 { // again and again
+		p.Failed("b", 0)
+		p.now = p.now.Add(longestRest)
+	}
 	if got := fmt.Sprint(p.times(2)); got != "map[a:1 b:1]" {
 		t.Errorf("after the longest rest: %s", got)
 	}
