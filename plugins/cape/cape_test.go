@@ -305,6 +305,27 @@ func TestConfigurationIsChecked(t *testing.T) {
 	}
 }
 
+func TestReports(t *testing.T) {
+	for text, wrong := range map[string]string{
+		`{"x": ` + strings.Repeat("[", 1e5): "nested too deeply",
+		`{"malscore": 0, "malscore": 9}`:    "twice",
+		`{"malscore": 0} {"malscore": 9}`:   "something follows",
+		`{"malscore": 0`:                    "EOF",
+		`[{"malscore": 0}]`:                 "no object",
+		``:                                  "no object",
+		`{"target": 1, "malscore": 0}`:      "target",
+		`{"malscore": 0, "x": [{"malscore": 9}], "target": {"category": "url"}}`: "",
+	} {
+		r, err := readCape(strings.NewReader(text))
+		if (err == nil) != (wrong == "") || err != nil && !strings.Contains(err.Error(), wrong) {
+			t.Errorf("%.60s: %v, want %q", text, err, wrong)
+		}
+		if err == nil && (r.score == nil || *r.score != 0 || !r.isURL) {
+			t.Errorf("%.60s: %+v", text, r)
+		}
+	}
+}
+
 // FuzzReport: whatever CAPE answers, there is a score only where a number stands.
 func FuzzReport(f *testing.F) {
 	seed(f)
