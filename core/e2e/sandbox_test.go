@@ -79,16 +79,32 @@ func (s *sandbox) uploads(t *testing.T) (uploads map[string]int, doubled int) {
 	return counters.Uploads, counters.Doubled
 }
 
-// set puts a line before the verdicts that the simulator has.
-func (s *sandbox) set(t *testing.T, line string) {
+// set puts lines before the verdicts that the simulator has.
+func (s *sandbox) set(t *testing.T, lines string) {
 	t.Helper()
-	response, err := http.Post(s.control+"verdicts", "text/plain", strings.NewReader(line))
+	s.post(t, "verdicts", lines)
+}
+
+// fault makes the simulator misbehave, forget makes it lose what it knows; its README tells how.
+func (s *sandbox) fault(t *testing.T, what string) {
+	t.Helper()
+	s.post(t, "fault?"+what, "")
+}
+
+func (s *sandbox) forget(t *testing.T, what string) {
+	t.Helper()
+	s.post(t, "forget?what="+what, "")
+}
+
+func (s *sandbox) post(t *testing.T, path, body string) {
+	t.Helper()
+	response, err := http.Post(s.control+path, "text/plain", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		t.Fatalf("setting %q: %s", line, response.Status)
+		t.Fatalf("%s %q: %s", path, body, response.Status)
 	}
 }
 
@@ -98,7 +114,7 @@ func TestSandbox(t *testing.T) {
 	s := newSandbox(t, "* none fault=never\n")
 	site := newSite(t, "sandbox", s.environment()...)
 	start(t, site)
-	names := map[string]string{"bad": "bad.js", "good": "good.js", "failing": "failing.js"}
+	names := map[string]string{"bad": "bad.js", "good": "good.js", "failing": "failing.js", "odd": "odd.js"}
 	for subject, name := range names {
 		data := harness.Document(subject, name, []byte("script "+subject))
 		if reply := send(t, site, outside, []string{inside}, data); !reply.Accepted() {
@@ -126,10 +142,11 @@ func TestSandbox(t *testing.T) {
 		t.Errorf("%d mails arrived before their verdicts", n)
 	}
 
-	s.set(t, "bad.js high delay=0s name=JS_SIMULATED event=Dropped\ngood.js none delay=0s\nfailing.js error delay=0s")
+	s.set(t, "bad.js high delay=0s name=JS_SIMULATED event=Dropped\ngood.js none delay=0s\nfailing.js error delay=0s\nodd.js unsupported delay=0s")
 	if m := wait(t, site.Sink, "<good@outside.example>", 1)[0]; !harness.AsSent(m.Data, harness.Document("good", "good.js", []byte("script good"))) {
 		t.Errorf("arrived as %s", m.Data)
 	}
+	wait(t, site.Sink, "<odd@outside.example>", 1) // the exception's own branch lets it pass
 	for _, test := range []struct{ subject, area, event string }{
 		{"bad", "scripts", "Analyzed advanced threat"},
 		{"failing", "unanalysed", "Probable advanced threat"},
@@ -146,8 +163,8 @@ func TestSandbox(t *testing.T) {
 			t.Errorf("%s: the log has %+v, %v; want %q", test.subject, events, err, test.event)
 		}
 	}
-	if n := len(site.Sink.Mails()); n != 1 {
-		t.Errorf("%d mails arrived, want 1", n)
+	if n := len(site.Sink.Mails()); n != 2 {
+		t.Errorf("%d mails arrived, want 2", n)
 	}
 	uploads, doubled := s.uploads(t)
 	for hash, n := range uploads {
@@ -160,5 +177,43 @@ func TestSandbox(t *testing.T) {
 	}
 	if log := site.Gateway.Log(); strings.Contains(log, sandboxKey) {
 		t.Error("the key is in the log")
+	}
+}
+
+// TestSandboxLosesAnswers: the sandbox takes a sample and its answer is lost; it refuses connections; it forgets its clients. The mail waits,
+// the sample is uploaded once.
+func TestSandboxLosesAnswers(t *testing.T) {
+	s := newSandbox(t, "* high delay=0s\n")
+	site := newSite(t, "sandbox", s.environment()...)
+	start(t, site)
+	s.fault(t, "kind=cut&service=upload_sample&count=1")
+	data := harness.Document("lost", "lost.js", []byte("script lost"))
+	if reply := send(t, site, outside, []string{inside}, data); !reply.Accepted() {
+		t.Fatalf("refused: %s", reply)
+	}
+	uploaded := func() (bool, error) {
+		uploads, _ := s.uploads(t)
+		return len(uploads) == 1, nil
+	}
+	if err := harness.Eventually(limited(t), "the sample is uploaded", uploaded); err != nil {
+		t.Fatal(err)
+	}
+	s.fault(t, "kind=refuse&for=2s")
+	s.forget(t, "clients")
+	err := harness.Eventually(limited(t), "the mail is quarantined", func() (bool, error) {
+		copies, err := site.Copies(limited(t), "quarantine", "--area", "scripts")
+		return len(copies) == 1, err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	uploads, doubled := s.uploads(t)
+	for hash, n := range uploads {
+		if n != 1 || doubled != 0 {
+			t.Errorf("%s was uploaded %d times, %d while it was analysed", hash, n, doubled)
+		}
+	}
+	if n := len(site.Sink.Mails()); n != 0 {
+		t.Errorf("%d mails arrived", n)
 	}
 }

@@ -36,7 +36,6 @@ type options struct {
 	notRegistered   int
 	delay           time.Duration
 	ahead           time.Duration
-	endWithInput    bool
 }
 
 func main() {
@@ -53,7 +52,6 @@ func main() {
 	flag.IntVar(&o.notRegistered, "not-registered", 423, "status that a client gets that has not registered")
 	flag.DurationVar(&o.delay, "delay", 2*time.Second, "how long an analysis takes where its verdict does not say")
 	flag.DurationVar(&o.ahead, "ahead", 0, "by how much the sandbox's clock is ahead")
-	flag.BoolVar(&o.endWithInput, "end-with-stdin", false, "end when standard input does, for whoever starts it from a program")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -99,17 +97,7 @@ func run(ctx context.Context, o options) error {
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = control.Serve(listener) })
 	defer serving.Wait()
-	ended := make(chan struct{})
-	if o.endWithInput {
-		go func() { // ends with the process
-			_, _ = os.Stdin.Read(make([]byte, 1))
-			close(ended)
-		}()
-	}
-	select {
-	case <-ctx.Done():
-	case <-ended:
-	}
+	<-ctx.Done()
 	return control.Close()
 }
 

@@ -183,6 +183,21 @@ func TestURLs(t *testing.T) {
 	})
 }
 
+// TestURLIsTriedAgain: also where the first attempt did not reach the server.
+func TestURLIsTriedAgain(t *testing.T) {
+	sample := sampleOf("", "http://link.example/")
+	sample.Kind = analyzer.URL
+	for attempt := range 2 {
+		body, err := formOf(sample, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := io.ReadAll(body.body); err != nil || !bytes.Contains(text, []byte("http://link.example/")) || int64(len(text)) != body.size {
+			t.Errorf("attempt %d: %q, %v", attempt, text, err)
+		}
+	}
+}
+
 // TestArchiveIsSeveralTasks: CAPE takes archives apart; all tasks have to be done, and the worst counts.
 func TestArchiveIsSeveralTasks(t *testing.T) {
 	scores := map[string]string{"1": "1.5", "2": "8", "3": "0"}
@@ -286,6 +301,27 @@ func TestConfigurationIsChecked(t *testing.T) {
 		r := newRig(t, test.config)
 		if len(r.problems) != 1 || strings.Join(r.problems[0].Path, "/") != test.path || r.problems[0].Warning != test.warning {
 			t.Errorf("%s: %+v", name, r.problems)
+		}
+	}
+}
+
+func TestReports(t *testing.T) {
+	for text, wrong := range map[string]string{
+		`{"x": ` + strings.Repeat("[", 1e5): "nested too deeply",
+		`{"malscore": 0, "malscore": 9}`:    "twice",
+		`{"malscore": 0} {"malscore": 9}`:   "something follows",
+		`{"malscore": 0`:                    "EOF",
+		`[{"malscore": 0}]`:                 "no object",
+		``:                                  "no object",
+		`{"target": 1, "malscore": 0}`:      "target",
+		`{"malscore": 0, "x": [{"malscore": 9}], "target": {"category": "url"}}`: "",
+	} {
+		r, err := readCape(strings.NewReader(text))
+		if (err == nil) != (wrong == "") || err != nil && !strings.Contains(err.Error(), wrong) {
+			t.Errorf("%.60s: %v, want %q", text, err, wrong)
+		}
+		if err == nil && (r.score == nil || *r.score != 0 || !r.isURL) {
+			t.Errorf("%.60s: %+v", text, r)
 		}
 	}
 }

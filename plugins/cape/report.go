@@ -150,6 +150,9 @@ func (r *report) take(key string, value any) {
 	}
 }
 
+// deepest bounds what is passed over, as encoding/json does for what is decoded.
+const deepest = 10_000
+
 // skip passes one value over.
 func skip(decoder *json.Decoder) error {
 	for depth := 0; ; {
@@ -159,7 +162,9 @@ func skip(decoder *json.Decoder) error {
 		}
 		switch token {
 		case json.Delim('{'), json.Delim('['):
-			depth++
+			if depth++; depth > deepest {
+				return errors.New("it is nested too deeply")
+			}
 		case json.Delim('}'), json.Delim(']'):
 			depth--
 		}

@@ -135,6 +135,7 @@ func formOf(sample *analyzer.Sample, fields map[string]string) (*form, error) {
 		if err != nil || int64(len(address)) != sample.Size {
 			return nil, errors.Join(errSample, err)
 		}
+		sample.Content = bytes.NewReader(address) // for another attempt
 		if err := errors.Join(w.WriteField("url", string(address)), w.Close()); err != nil {
 			return nil, err
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/postern-mail/postern/sdk/analyzer"
@@ -84,12 +83,9 @@ func (c *connector) failed(b *sandbox, err error) {
 	c.pool.Failed(b.name, wait)
 }
 
-// unsupported says that the sandbox does not take this kind of file.
-func (r *refusal) unsupported() bool {
-	text := strings.ToLower(r.text)
-	return r.status == http.StatusUnsupportedMediaType ||
-		r.status < 500 && (strings.Contains(text, "unsupported") || strings.Contains(text, "not supported"))
-}
+// unsupported says that the sandbox does not take this kind of file. The text does not count: it may quote the file's name, which its sender
+// chose.
+func (r *refusal) unsupported() bool { return r.status == http.StatusUnsupportedMediaType }
 
 // aboutSample says that another server would say the same. CAPE refuses with 200.
 func (r *refusal) aboutSample() bool {

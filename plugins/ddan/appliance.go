@@ -185,11 +185,14 @@ func (a *appliance) request(method, service string, fields []field, body *conten
 	return request, nil
 }
 
+// errNotRegistered says that the client could not be registered, and that what it was needed for was not done.
+var errNotRegistered = errors.New("the client could not be registered")
+
 // call is exchange for what only a registered client may ask. Which status says "not registered" (or "your clock is wrong") is not known:
 // after a refusal that may mean it the client registers, takes the appliance's time, and asks once more.
 func (a *appliance) call(ctx context.Context, method, service string, fields []field, body *content, limit int64) ([]byte, error) {
 	if err := a.register(ctx, false); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errNotRegistered, err)
 	}
 	fields = append([]field{{"ClientUUID", a.id}}, fields...)
 	answer, err := a.exchange(ctx, method, service, fields, body, limit)
@@ -198,7 +201,7 @@ func (a *appliance) call(ctx context.Context, method, service string, fields []f
 		return answer, err
 	}
 	if err := a.register(ctx, true); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errNotRegistered, err)
 	}
 	return a.exchange(ctx, method, service, fields, body, limit)
 }

@@ -100,7 +100,7 @@ func (u *submission) try(ctx context.Context) (*analyzer.Receipt, error) {
 	switch {
 	case err == nil:
 		return u.taken(""), nil
-	case errors.Is(err, servers.ErrNotSent), errors.Is(err, errQuiet):
+	case errors.Is(err, errNotRegistered), errors.Is(err, servers.ErrNotSent), errors.Is(err, errQuiet):
 		return nil, err
 	case !errors.As(err, &r):
 		// It was sent, and there was no answer.
@@ -120,12 +120,9 @@ func (u *submission) taken(detail string) *analyzer.Receipt {
 	return &analyzer.Receipt{State: analyzer.Pending, Submission: strings.ToLower(u.sample.SHA1), Detail: detail}
 }
 
-// unsupported says that the appliance does not take this kind of file.
-func (r *refusal) unsupported() bool {
-	text := strings.ToLower(r.text)
-	return r.status == http.StatusUnsupportedMediaType ||
-		r.status/100 == 4 && (strings.Contains(text, "unsupported") || strings.Contains(text, "not supported"))
-}
+// unsupported says that the appliance does not take this kind of file. The text does not count: it may quote the file's name, which its sender
+// chose.
+func (r *refusal) unsupported() bool { return r.status == http.StatusUnsupportedMediaType }
 
 // aboutSample says that another server would say the same. A wrong key or clock shows before anything is uploaded.
 func (r *refusal) aboutSample() bool {

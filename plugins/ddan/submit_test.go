@@ -9,10 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -182,6 +186,25 @@ func TestClientRegistersOnceAndAgainWhenForgotten(t *testing.T) {
 	}
 	if c := s.counters(); c.Clients != 1 || c.Requests["register"] != 3 {
 		t.Errorf("counted %+v", c)
+	}
+}
+
+// TestKeyThatIsWithdrawn: the upload is refused, and so is the new registration. That is no word about the sample.
+func TestKeyThatIsWithdrawn(t *testing.T) {
+	var registrations atomic.Int64
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/register") && registrations.Add(1) > 1:
+			w.WriteHeader(420)
+		case strings.HasSuffix(r.URL.Path, "/upload_sample"):
+			w.WriteHeader(http.StatusForbidden)
+		}
+	}))
+	defer server.Close()
+	s := &simulator{port: server.Listener.Addr().(*net.TCPAddr).Port}
+	r := newRig(t, s.block("insecure", true))
+	if got, detail := r.submit(sampleOf("unsupported.js", "a"), false); got != analyzer.Unreachable {
+		t.Errorf("state %d: %s", got, detail)
 	}
 }
 

@@ -75,7 +75,7 @@ func (t inTime) Results(ctx context.Context, submissions []analyzer.Submission) 
 	return t.analyzer.Results(ctx, submissions)
 }
 
-// answerIn is what is left of a call's time for telling what became of it.
+// answerIn is what is left of a call's time for telling what became of it, or a quarter of a short one.
 const answerIn = time.Second
 
 func within(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -83,5 +83,5 @@ func within(ctx context.Context) (context.Context, context.CancelFunc) {
 	if !bounded {
 		return context.WithCancel(ctx)
 	}
-	return context.WithDeadline(ctx, deadline.Add(-answerIn))
+	return context.WithDeadline(ctx, deadline.Add(-min(answerIn, time.Until(deadline)/4)))
 }

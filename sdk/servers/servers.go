@@ -123,9 +123,14 @@ func (p *Pool) Failed(name string, asked time.Duration) {
 	if !known {
 		return
 	}
-	rest := firstRest << min(s.failures, 10)
-	s.failures++
-	s.rest = p.now().Add(max(asked, min(rest, longestRest)))
+	now, rest := p.now(), asked
+	if !now.Before(s.rest) { // calls that fail side by side count once
+		rest = max(rest, min(firstRest<<min(s.failures, 10), longestRest))
+		s.failures++
+	}
+	if end := now.Add(rest); end.After(s.rest) {
+		s.rest = end
+	}
 }
 
 // Served says that a server answered as it should.

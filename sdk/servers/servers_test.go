@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/postern-mail/postern/sdk/analyzer"
 )
 
 // pool is three servers, two of them equal, with a clock and with checks that can be told to fail.
@@ -84,10 +86,17 @@ func TestFailedServerRestsIsAskedAndReturns(t *testing.T) {
 			t.Errorf("step %d: %s after %d checks, want %s after %d", i, got, p.checks["a"], step.want, step.checks)
 		}
 	}
-	for range 50 {
+	for range 50 { // side by side
 		p.Failed("b", 0)
 	}
-	p.now = p.now.Add(longestRest)
+	p.now = p.now.Add(firstRest)
+	if got := fmt.Sprint(p.times(2)); got != "map[a:1 b:1]" {
+		t.Errorf("after the first rest: %s", got)
+	}
+	for range 50 { // again and again
+		p.Failed("b", 0)
+		p.now = p.now.Add(longestRest)
+	}
 	if got := fmt.Sprint(p.times(2)); got != "map[a:1 b:1]" {
 		t.Errorf("after the longest rest: %s", got)
 	}
@@ -192,6 +201,41 @@ func TestExchange(t *testing.T) {
 		case test.want != nil && test.want != other && !errors.Is(err, test.want):
 			t.Errorf("%s with %+v: %v, want %v", test.path, test.identity, err, test.want)
 		}
+	}
+}
+
+// slow is an analyzer that takes all the time it is given.
+type slow struct{}
+
+func (slow) Choose(ctx context.Context, _ []string) (string, error) {
+	<-ctx.Done()
+	return "late", nil
+}
+
+func (slow) Submit(ctx context.Context, _ *analyzer.Sample) (*analyzer.Receipt, error) {
+	<-ctx.Done()
+	return nil, nil
+}
+
+func (slow) Results(ctx context.Context, _ []analyzer.Submission) ([]analyzer.Result, error) {
+	<-ctx.Done()
+	return nil, nil
+}
+
+// TestCallsEndInTime: also one with little time has some left to tell its outcome.
+func TestCallsEndInTime(t *testing.T) {
+	for name, call := range map[string]func(context.Context, analyzer.Analyzer) error{
+		"choose":  func(ctx context.Context, a analyzer.Analyzer) error { _, err := a.Choose(ctx, nil); return err },
+		"submit":  func(ctx context.Context, a analyzer.Analyzer) error { _, err := a.Submit(ctx, nil); return err },
+		"results": func(ctx context.Context, a analyzer.Analyzer) error { _, err := a.Results(ctx, nil); return err },
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+		started := time.Now()
+		err := call(ctx, InTime(slow{}))
+		if took := time.Since(started); err != nil || ctx.Err() != nil || took < 200*time.Millisecond {
+			t.Errorf("%s: %v, %v after %v", name, err, ctx.Err(), took)
+		}
+		cancel()
 	}
 }
 

@@ -35,4 +35,7 @@ virtual_analyzer {
 }
 exception "virtual_analyzer" {
   action "quarantine" { area = "unanalysed" }
+  unsupported {
+    action "pass" {}
+  }
 }
