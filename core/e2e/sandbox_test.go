@@ -1,110 +1,59 @@
 package e2e
 
 import (
-	"bufio"
-	"encoding/json"
-	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/postern-mail/postern/core/e2e/harness"
 )
 
-// sandboxKey is shared by the simulator and the configuration in testdata/sandbox.
-const sandboxKey = "0E1D2C3B-4A59-6877-8695-A4B3C2D1E0F1"
-
 // sandbox is a running simulator.
-type sandbox struct{ port, fingerprint, control string }
+type sandbox struct{ *harness.Simulator }
 
 // newSandbox starts the simulator with the lines of verdicts.
 func newSandbox(t *testing.T, verdicts string) *sandbox {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "verdicts.txt")
-	if err := os.WriteFile(file, []byte(verdicts), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	command := exec.Command(filepath.Join(bin, "sandbox-simulator"), "-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-verdicts", file,
-		"-key", sandboxKey)
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	command.Stderr = os.Stderr
-	out, err := command.StdoutPipe()
+	simulator, err := harness.StartSimulator(limited(t), bin, t.TempDir(), verdicts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := command.Start(); err != nil {
-		t.Fatalf("the simulator is not built: run `make test`, which builds it (%v)", err)
-	}
 	t.Cleanup(func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	})
-	s := &sandbox{}
-	for lines := bufio.NewScanner(out); s.control == "" && lines.Scan(); {
-		switch name, value, _ := strings.Cut(lines.Text(), " "); name {
-		case "fingerprint":
-			s.fingerprint = value
-		case "sandbox":
-			s.port = port(t, value)
-		case "control":
-			s.control = value
+		if err := simulator.Stop(); err != nil {
+			t.Error(err)
 		}
-	}
-	return s
-}
-
-// environment tells a gateway where the sandbox is.
-func (s *sandbox) environment() []string {
-	return []string{"SANDBOX_PORT=" + s.port, "SANDBOX_KEY=" + sandboxKey, "SANDBOX_FINGERPRINT=" + s.fingerprint}
+	})
+	return &sandbox{simulator}
 }
 
 // uploads returns how often a sample was uploaded, by SHA-1, and how many while it was being analysed already.
 func (s *sandbox) uploads(t *testing.T) (uploads map[string]int, doubled int) {
 	t.Helper()
-	response, err := http.Get(s.control + "counters")
+	uploads, doubled, err := s.Uploads()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
-	var counters struct {
-		Uploads map[string]int
-		Doubled int
-	}
-	if err := json.NewDecoder(response.Body).Decode(&counters); err != nil {
-		t.Fatal(err)
-	}
-	return counters.Uploads, counters.Doubled
+	return uploads, doubled
 }
 
-// set puts lines before the verdicts that the simulator has.
 func (s *sandbox) set(t *testing.T, lines string) {
 	t.Helper()
-	s.post(t, "verdicts", lines)
+	told(t, s.Set(lines))
 }
 
-// fault makes the simulator misbehave, forget makes it lose what it knows; its README tells how.
 func (s *sandbox) fault(t *testing.T, what string) {
 	t.Helper()
-	s.post(t, "fault?"+what, "")
+	told(t, s.Fault(what))
 }
 
 func (s *sandbox) forget(t *testing.T, what string) {
 	t.Helper()
-	s.post(t, "forget?what="+what, "")
+	told(t, s.Forget(what))
 }
 
-func (s *sandbox) post(t *testing.T, path, body string) {
+func told(t *testing.T, err error) {
 	t.Helper()
-	response, err := http.Post(s.control+path, "text/plain", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		t.Fatalf("%s %q: %s", path, body, response.Status)
 	}
 }
 
@@ -112,7 +61,7 @@ func (s *sandbox) post(t *testing.T, path, body string) {
 // when the test sets them shows that each mail waited for its own.
 func TestSandbox(t *testing.T) {
 	s := newSandbox(t, "* none fault=never\n")
-	site := newSite(t, "sandbox", s.environment()...)
+	site := newSite(t, "sandbox", s.Environment()...)
 	start(t, site)
 	names := map[string]string{"bad": "bad.js", "good": "good.js", "failing": "failing.js", "odd": "odd.js"}
 	for subject, name := range names {
@@ -175,7 +124,7 @@ func TestSandbox(t *testing.T) {
 	if doubled != 0 {
 		t.Errorf("%d uploads of what was being analysed", doubled)
 	}
-	if log := site.Gateway.Log(); strings.Contains(log, sandboxKey) {
+	if log := site.Gateway.Log(); strings.Contains(log, harness.SimulatorKey) {
 		t.Error("the key is in the log")
 	}
 }
@@ -184,7 +133,7 @@ func TestSandbox(t *testing.T) {
 // the sample is uploaded once.
 func TestSandboxLosesAnswers(t *testing.T) {
 	s := newSandbox(t, "* high delay=0s\n")
-	site := newSite(t, "sandbox", s.environment()...)
+	site := newSite(t, "sandbox", s.Environment()...)
 	start(t, site)
 	s.fault(t, "kind=cut&service=upload_sample&count=1")
 	data := harness.Document("lost", "lost.js", []byte("script lost"))

@@ -83,14 +83,22 @@ func (s *Simulator) Uploads() (uploads map[string]int, doubled int, err error) {
 }
 
 // Set puts lines before the verdicts that the simulator has.
-func (s *Simulator) Set(lines string) error {
-	response, err := http.Post(s.control+"verdicts", "text/plain", strings.NewReader(lines))
+func (s *Simulator) Set(lines string) error { return s.post("verdicts", lines) }
+
+// Fault makes the simulator misbehave; its README tells how.
+func (s *Simulator) Fault(what string) error { return s.post("fault?"+what, "") }
+
+// Forget makes it lose its samples or clients.
+func (s *Simulator) Forget(what string) error { return s.post("forget?what="+what, "") }
+
+func (s *Simulator) post(path, body string) error {
+	response, err := http.Post(s.control+path, "text/plain", strings.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("tell simulator: %w", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("tell simulator %q: %s", lines, response.Status)
+		return fmt.Errorf("tell simulator %s %q: %s", path, body, response.Status)
 	}
 	return nil
 }
