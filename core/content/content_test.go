@@ -235,3 +235,31 @@ func FuzzRead(f *testing.F) {
 		})
 	})
 }
+
+// BenchmarkRead takes a mail of 200 KiB apart, as most of the work on ordinary mail is.
+func BenchmarkRead(b *testing.B) {
+	var mail bytes.Buffer
+	mail.WriteString("From: a@outside.example\r\nSubject: bench\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" +
+		"Content-Type: text/plain\r\n\r\nSee https://www.example.com/page for more.\r\n--b\r\nContent-Type: application/pdf; name=a.pdf\r\n" +
+		"Content-Transfer-Encoding: base64\r\n\r\n")
+	for range 200 << 10 / 78 {
+		mail.WriteString(strings.Repeat("QUJD", 19) + "\r\n")
+	}
+	mail.WriteString("--b--\r\n")
+	spooled, err := spool.Open(b.TempDir(), 64<<20)
+	if err != nil {
+		b.Fatal(err)
+	}
+	body := spool.FromBytes(mail.Bytes())
+	b.SetBytes(int64(mail.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		scope := spooled.NewScope()
+		if _, err := Read(context.Background(), body, scope, Limits{}, nil); err != nil {
+			b.Fatal(err)
+		}
+		if err := scope.Release(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -554,3 +554,18 @@ func FuzzReply(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkDataWriter writes 1 MiB of lines.
+func BenchmarkDataWriter(b *testing.B) {
+	mail := bytes.Repeat([]byte(strings.Repeat("x", 76)+"\r\n"), 1<<20/78)
+	w := bufio.NewWriterSize(io.Discard, ioBuffer)
+	b.SetBytes(int64(len(mail)))
+	b.ReportAllocs()
+	for b.Loop() {
+		d := &dataWriter{w: w}
+		if _, err := d.Write(mail); err != nil {
+			b.Fatal(err)
+		}
+		d.finish()
+	}
+}

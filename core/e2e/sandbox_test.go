@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/postern-mail/postern/core/e2e/harness"
+	"github.com/postern-mail/postern/core/store/postgres/pgtest"
 )
 
 // sandbox is a running simulator.
@@ -164,5 +165,47 @@ func TestSandboxLosesAnswers(t *testing.T) {
 	}
 	if n := len(site.Sink.Mails()); n != 0 {
 		t.Errorf("%d mails arrived", n)
+	}
+}
+
+// TestSandboxTrouble: the analyzer's process dies and the database is restarted while mail is held; each message is analysed once and
+// decided by its verdict.
+func TestSandboxTrouble(t *testing.T) {
+	s := newSandbox(t, "* none fault=never\n")
+	server := pgtest.Start(t)
+	site := newSite(t, "sandbox", append(s.Environment(), "SITE_STORE="+server.Database(t))...)
+	if err := site.WriteConfig("store.hcl", []byte(`store "postgres" { url = env("SITE_STORE") }`)); err != nil {
+		t.Fatal(err)
+	}
+	start(t, site)
+	hold := func(subject string) {
+		t.Helper()
+		if reply := send(t, site, outside, []string{inside}, harness.Document(subject, subject+".js", []byte("script "+subject))); !reply.Accepted() {
+			t.Fatalf("%s: refused: %s", subject, reply)
+		}
+		err := harness.Eventually(limited(t), subject+" is uploaded", func() (bool, error) {
+			uploads, _, err := s.Uploads()
+			return len(uploads) > 0 && strings.Count(site.Gateway.Log(), `"sample submitted"`) == len(uploads), err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	hold("first")
+	if err := harness.KillChild(site.Gateway.Pid(), "postern-ddan"); err != nil {
+		t.Fatal(err)
+	}
+	hold("second")
+	server.Restart(t)
+	s.set(t, "*.js high delay=0s name=JS_SIMULATED")
+	err := harness.Eventually(limited(t), "both are quarantined", func() (bool, error) {
+		copies, err := site.Copies(limited(t), "quarantine", "--area", "scripts")
+		return len(copies) == 2, err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if uploads, doubled := s.uploads(t); len(uploads) != 2 || doubled != 0 {
+		t.Errorf("uploads are %v, %d doubled", uploads, doubled)
 	}
 }

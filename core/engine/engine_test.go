@@ -133,7 +133,7 @@ func checkPure(t *testing.T, in engine.Input, d *message.Decision) {
 	}
 }
 
-func loadPolicy(t *testing.T, path string) *policy.Policy {
+func loadPolicy(t testing.TB, path string) *policy.Policy {
 	t.Helper()
 	catalog, err := plugincatalog.Load("../policy/testdata/plugins.lock.hcl")
 	if err != nil {
@@ -162,7 +162,7 @@ func loadPolicy(t *testing.T, path string) *policy.Policy {
 }
 
 // input makes the facts that the case tells of.
-func (c *mailCase) input(t *testing.T, p *policy.Policy) engine.Input {
+func (c *mailCase) input(t testing.TB, p *policy.Policy) engine.Input {
 	t.Helper()
 	if c.From == "" {
 		c.From = "alice@outside.example"
@@ -243,7 +243,7 @@ func certainty(possible bool) message.Certainty {
 	return message.Sure
 }
 
-func queryOf(t *testing.T, p *policy.Policy, rule, plugin string) int {
+func queryOf(t testing.TB, p *policy.Policy, rule, plugin string) int {
 	t.Helper()
 	for i := range p.Rules {
 		for _, scan := range p.Rules[i].Scans {
@@ -307,4 +307,19 @@ func decisionText(d *message.Decision) string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// BenchmarkEvaluate judges a mail with findings for a policy of ten rules.
+func BenchmarkEvaluate(b *testing.B) {
+	p := loadPolicy(b, "testdata/order.policy.hcl")
+	c := mailCase{To: []string{"bob@example.org", "sales@example.org"}, Parts: []string{"a.zip"}, Findings: []findingCase{
+		{Plugin: "filetype", Rule: "Sales only", Kind: "type", Name: "zip"},
+	}}
+	in := c.input(b, p)
+	b.ReportAllocs()
+	for b.Loop() {
+		if d := engine.Evaluate(in); len(d.Fates) != 2 {
+			b.Fatalf("%d fates", len(d.Fates))
+		}
+	}
 }

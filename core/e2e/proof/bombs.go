@@ -165,7 +165,7 @@ func bombs(ctx context.Context, e *env) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Stop()) }()
-	unpacker, err := childNamed(s.Gateway.Pid(), "postern-unpack")
+	unpacker, err := harness.ChildNamed(s.Gateway.Pid(), "postern-unpack")
 	if err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func bombs(ctx context.Context, e *env) (err error) {
 	if sendErr != nil {
 		return sendErr
 	}
-	after, childErr := childNamed(s.Gateway.Pid(), "postern-unpack")
+	after, childErr := harness.ChildNamed(s.Gateway.Pid(), "postern-unpack")
 	clean, exceptions, err := bombFates(ctx, e, s, own, archives)
 	if err != nil {
 		return err

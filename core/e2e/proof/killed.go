@@ -7,11 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -81,7 +77,7 @@ func (w *watcher) Write(line []byte) (int, error) {
 }
 
 func killOne(ctx context.Context, e *env, s *harness.Site, calls *watcher, plugin string) (err error) {
-	pid, err := childNamed(s.Gateway.Pid(), "postern-"+plugin)
+	pid, err := harness.ChildNamed(s.Gateway.Pid(), "postern-"+plugin)
 	if err != nil {
 		return err
 	}
@@ -163,31 +159,6 @@ func metException(ctx context.Context, s *harness.Site, plugin string, reply har
 		return slices.ContainsFunc(mails, func(m harness.Mail) bool { return bytes.Contains(m.Data, []byte("Subject: [archive] "+subject)) })
 	})
 	return "delivered from the outbox with its change", err
-}
-
-// childNamed is the process id of the child that runs the program.
-func childNamed(parent int, name string) (int, error) {
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return 0, err
-	}
-	for _, path := range stats {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended meanwhile
-		}
-		// pid (comm) state ppid: comm may hold anything, so what follows its last parenthesis is read.
-		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		if err != nil || len(fields) < 2 || fields[1] != strconv.Itoa(parent) {
-			continue
-		}
-		command, err := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
-		if err == nil && strings.Contains(string(command), name) {
-			return pid, nil
-		}
-	}
-	return 0, fmt.Errorf("process %d has no child %s", parent, name)
 }
 
 func zipped(name string, content []byte) ([]byte, error) {

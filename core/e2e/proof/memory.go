@@ -40,7 +40,7 @@ func memory(ctx context.Context, e *env) (err error) {
 	defer func() { err = errors.Join(err, s.Stop()) }()
 	watched := map[string]int{"postern": s.Gateway.Pid()}
 	for _, plugin := range []string{"unpack", "atse", "filetype", "filename", "actions"} {
-		if watched[plugin], err = childNamed(s.Gateway.Pid(), "postern-"+plugin); err != nil {
+		if watched[plugin], err = harness.ChildNamed(s.Gateway.Pid(), "postern-"+plugin); err != nil {
 			return err
 		}
 	}

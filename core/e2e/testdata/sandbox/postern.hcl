@@ -14,7 +14,6 @@ relay "sink" {
   retry   = ["1s"]
   give_up = "1m"
 }
-store "sqlite" { path = env("POSTERN_STATE") }
 
 plugin "filename" { command = "postern-filename" }
 plugin "actions" { command = "postern-actions" }

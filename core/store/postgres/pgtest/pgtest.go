@@ -34,6 +34,10 @@ type Test interface {
 // Server is a running server.
 type Server struct {
 	socket    string
+	bin       string
+	as        *syscall.SysProcAttr
+	command   *exec.Cmd
+	read      <-chan struct{} // closed when all of its output is read
 	databases atomic.Int64
 }
 
@@ -59,18 +63,34 @@ func Start(t Test) *Server {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v: %s", err, out)
 	}
-	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "log_min_messages=log")
-	server.SysProcAttr, server.Dir = as, dir
-	stderr, err := server.StderrPipe()
+	s := &Server{socket: dir, bin: bin, as: as}
+	s.start(t)
+	t.Cleanup(func() { s.stop(t) })
+	return s
+}
+
+// Restart ends the server, which breaks every connection, and starts it again.
+func (s *Server) Restart(t Test) {
+	t.Helper()
+	s.stop(t)
+	s.start(t)
+}
+
+func (s *Server) start(t Test) {
+	t.Helper()
+	s.command = exec.Command(filepath.Join(s.bin, "postgres"), "-D", filepath.Join(s.socket, "data"), "-k", s.socket, "-c", "listen_addresses=",
+		"-c", "log_min_messages=log")
+	s.command.SysProcAttr, s.command.Dir = s.as, s.socket
+	stderr, err := s.command.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Start(); err != nil {
+	if err := s.command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(stderr)
 	if said := readUntilReady(lines); said != "" {
-		t.Fatalf("postgres did not start: %v: %s", server.Wait(), said)
+		t.Fatalf("postgres did not start: %v: %s", s.command.Wait(), said)
 	}
 	rest := make(chan struct{})
 	go func() {
@@ -78,16 +98,18 @@ func Start(t Test) *Server {
 		for lines.Scan() { // read away
 		}
 	}()
-	t.Cleanup(func() {
-		if err := server.Process.Signal(syscall.SIGINT); err != nil { // fast shutdown
-			t.Error(err)
-		}
-		<-rest
-		if err := server.Wait(); err != nil {
-			t.Errorf("postgres ended: %v", err)
-		}
-	})
-	return &Server{socket: dir}
+	s.read = rest
+}
+
+func (s *Server) stop(t Test) {
+	t.Helper()
+	if err := s.command.Process.Signal(syscall.SIGINT); err != nil { // fast shutdown
+		t.Error(err)
+	}
+	<-s.read
+	if err := s.command.Wait(); err != nil {
+		t.Errorf("postgres ended: %v", err)
+	}
 }
 
 // readUntilReady returns "" when the server is ready, or everything it said until it ended.
