@@ -69,6 +69,11 @@ func TestExitCodes(t *testing.T) {
 		{site, "queue list", 0, "COPY"},
 		{site, "queue flush", 0, "0 deliveries"},
 		{site, "completion bash", 0, "postern"},
+		{site, "plugin list", 0, "attachments"},
+		{site, "plugin describe filename", 0, "names = <strings>"},
+		{site, "plugin describe nothing", 4, "no such plugin is pinned"},
+		{site, "plugin verify", 0, "filename: "},
+		{site, "plugin verify --plugins /nowhere", 1, "no such file"},
 	}
 	for _, test := range tests {
 		t.Run(test.arguments, func(t *testing.T) {

@@ -1,0 +1,55 @@
+package plugincatalog
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	pluginv1 "github.com/postern-mail/postern/sdk/proto/plugin/v1"
+)
+
+// Grants are the values of a checked configuration that a plugin's schema types as endpoint or path: what the operator lets it reach and
+// read. Each is "connect VALUE" or "read VALUE", sorted and once.
+func Grants(schema *pluginv1.Schema, config json.RawMessage) ([]string, error) {
+	var values map[string]any
+	if err := json.Unmarshal(config, &values); err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	out := grantsOf(schema, values)
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+func grantsOf(schema *pluginv1.Schema, values map[string]any) (out []string) {
+	for _, a := range schema.GetAttributes() {
+		verb := map[pluginv1.Type]string{
+			pluginv1.Type_TYPE_ENDPOINT: "connect ", pluginv1.Type_TYPE_PATH: "read ", pluginv1.Type_TYPE_PATHS: "read ",
+		}[a.GetType()]
+		if verb == "" {
+			continue
+		}
+		switch v := values[a.GetName()].(type) {
+		case string:
+			if v != "" {
+				out = append(out, verb+v)
+			}
+		case []any:
+			for _, one := range v {
+				out = append(out, verb+fmt.Sprint(one))
+			}
+		}
+	}
+	for _, b := range schema.GetBlocks() {
+		switch v := values[b.GetName()].(type) {
+		case map[string]any:
+			out = append(out, grantsOf(b.GetBody(), v)...)
+		case []any:
+			for _, one := range v {
+				if nested, ok := one.(map[string]any); ok {
+					out = append(out, grantsOf(b.GetBody(), nested)...)
+				}
+			}
+		}
+	}
+	return out
+}
