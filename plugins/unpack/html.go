@@ -12,10 +12,11 @@ import (
 )
 
 func isHTML(f file) bool {
-	start := bytes.ToLower(head(f))
+	start := head(f)
 	if bytes.IndexByte(start[:min(len(start), 512)], 0) >= 0 {
 		return false
 	}
+	start = bytes.ToLower(start)
 	for _, tag := range []string{"<html", "<!doctype html", "<script", "<svg", "<body", "<a ", "<iframe", "<meta", "<img", "<div", "<object", "<embed"} {
 		if bytes.Contains(start, []byte(tag)) {
 			return true
