@@ -117,7 +117,7 @@ func (s *session) Data(r io.Reader) error {
 }
 
 // bodyMemory is how much of a message is kept in memory before it goes to a file.
-const bodyMemory = 256 << 10
+const bodyMemory = 1 << 20
 
 func (s *session) receive(id string, t *transaction, r io.Reader) (reply message.Reply, err error) {
 	scope := s.server.spool.NewScope()
