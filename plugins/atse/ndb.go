@@ -1,0 +1,504 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/postern-mail/postern/sdk/compound"
+)
+
+// errUnsupported says that a signature is well-formed, though of a kind that this engine does not look for.
+var errUnsupported = errors.New("is not supported")
+
+// Bounds of signatures of content.
+const (
+	maxPieces     = 64
+	maxContent    = 64 << 20 // of a part that is searched
+	maxMatchSteps = 1 << 16  // of one signature in one part
+	anchorBytes   = 4
+	filterBits    = 20
+)
+
+// contentSignature finds malware by bytes of its content (ClamAV's extended signatures).
+type contentSignature struct {
+	name   string
+	target int
+	offset offset
+	pieces []piece
+	// anchor is where in the first piece the bytes stand that the search looks for, -1: in a later piece.
+	anchor int
+}
+
+// piece is bytes in a row, after a gap.
+type piece struct {
+	least, most int // the gap before it; most -1: any
+	units       []unit
+}
+
+// unit is one byte, or one of several words.
+type unit struct {
+	value, mask byte
+	words       [][]byte // not nil: one of these
+	not         bool
+}
+
+// offset says where a signature may begin.
+type offset struct {
+	kind  byte // 0: anywhere, 'a' from the beginning, 'e' from the end, 'p' from the entry point
+	at    int
+	shift int // how much later it may be
+}
+
+// parseContentSignature reads Name:TargetType:Offset:HexSignature[:MinFL[:MaxFL]].
+func parseContentSignature(line string) (*contentSignature, error) {
+	fields := strings.Split(line, ":")
+	if len(fields) < 4 || len(fields) > 6 || fields[0] == "" {
+		return nil, fmt.Errorf("%q is not name:target:offset:bytes", line)
+	}
+	s := &contentSignature{name: fields[0], anchor: -1}
+	var err error
+	if s.target, err = strconv.Atoi(fields[1]); err != nil || s.target < 0 {
+		return nil, fmt.Errorf("target %q is no number", fields[1])
+	}
+	if s.target == 4 || s.target == 8 || s.target > 12 {
+		return nil, fmt.Errorf("target %d %w", s.target, errUnsupported)
+	}
+	if s.offset, err = parseOffset(fields[2]); err != nil {
+		return nil, err
+	}
+	if s.pieces, err = parsePieces(fields[3]); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func parseOffset(text string) (o offset, err error) {
+	where, shift, shifts := strings.Cut(text, ",")
+	if shifts {
+		if o.shift, err = strconv.Atoi(shift); err != nil || o.shift < 0 {
+			return o, fmt.Errorf("offset %q is no number", text)
+		}
+	}
+	switch {
+	case where == "*":
+		return offset{}, nil
+	case strings.HasPrefix(where, "EOF-"):
+		o.kind, where = 'e', where[len("EOF-"):]
+	case strings.HasPrefix(where, "EP+"):
+		o.kind, where = 'p', where[len("EP+"):]
+	case strings.HasPrefix(where, "EP-"):
+		o.kind, where = 'p', where[len("EP"):]
+	case where != "" && where[0] >= '0' && where[0] <= '9':
+		o.kind = 'a'
+	case where == "VI" || strings.HasPrefix(where, "S"):
+		return o, fmt.Errorf("offset %q %w", text, errUnsupported)
+	}
+	if o.at, err = strconv.Atoi(where); err != nil || o.kind == 0 {
+		return o, fmt.Errorf("offset %q is none", text)
+	}
+	return o, nil
+}
+
+// parsePieces reads the bytes: hexadecimal digits with ? for any, * and {n-m} for gaps, (aa|bb) for one of several, !(aa|bb) for none.
+func parsePieces(text string) ([]piece, error) {
+	pieces := []piece{{}}
+	current := func() *piece { return &pieces[len(pieces)-1] }
+	gap := func(least, most int) {
+		if p := current(); len(p.units) == 0 && len(pieces) > 1 { // two gaps in a row are one
+			p.least += least
+			if p.most >= 0 && most >= 0 {
+				p.most += most
+			} else {
+				p.most = -1
+			}
+			return
+		}
+		pieces = append(pieces, piece{least: least, most: most})
+	}
+	for i := 0; i < len(text); {
+		switch c := text[i]; {
+		case c == '*':
+			gap(0, -1)
+			i++
+		case c == '{':
+			end := strings.IndexByte(text[i:], '}')
+			if end < 0 {
+				return nil, fmt.Errorf("%q has no end", text[i:])
+			}
+			least, most, err := parseGap(text[i+1 : i+end])
+			if err != nil {
+				return nil, err
+			}
+			gap(least, most)
+			i += end + 1
+		case c == '(' || c == '!' && i+1 < len(text) && text[i+1] == '(':
+			end := strings.IndexByte(text[i:], ')')
+			if end < 0 {
+				return nil, fmt.Errorf("%q has no end", text[i:])
+			}
+			u, err := parseWords(strings.TrimPrefix(text[i:i+end], "!"), c == '!')
+			if err != nil {
+				return nil, err
+			}
+			current().units = append(current().units, u)
+			i += end + 1
+		case c == '[':
+			return nil, fmt.Errorf("%q %w", text[i:min(len(text), i+16)], errUnsupported)
+		default:
+			if i+2 > len(text) {
+				return nil, fmt.Errorf("%q is half a byte", text[i:])
+			}
+			u, err := parseByte(text[i : i+2])
+			if err != nil {
+				return nil, err
+			}
+			current().units = append(current().units, u)
+			i += 2
+		}
+	}
+	if last := current(); len(last.units) == 0 {
+		pieces = pieces[:len(pieces)-1] // what follows the last byte does not matter
+	}
+	if len(pieces) == 0 || len(pieces[0].units) == 0 {
+		return nil, errors.New("the signature does not begin with a byte")
+	}
+	if len(pieces) > maxPieces {
+		return nil, fmt.Errorf("a signature of %d pieces %w", len(pieces), errUnsupported)
+	}
+	return pieces, nil
+}
+
+// parseGap reads n, n-m, n- or -m.
+func parseGap(text string) (least, most int, err error) {
+	from, to, ranged := strings.Cut(text, "-")
+	number := func(s string, absent int) int {
+		if s == "" {
+			return absent
+		}
+		n, e := strconv.Atoi(s)
+		if e != nil || n < 0 || n > maxContent {
+			err = fmt.Errorf("gap %q is none", text)
+		}
+		return n
+	}
+	least = number(from, 0)
+	if most = least; ranged {
+		most = number(to, -1)
+	}
+	if err == nil && (text == "" || text == "-" || most >= 0 && most < least) {
+		err = fmt.Errorf("gap %q is none", text)
+	}
+	return least, most, err
+}
+
+func parseWords(text string, not bool) (unit, error) {
+	u := unit{not: not}
+	for word := range strings.SplitSeq(text[1:], "|") {
+		var value []byte
+		for i := 0; i < len(word); i += 2 {
+			b, err := parseByte(word[i:min(len(word), i+2)])
+			if err != nil {
+				return u, fmt.Errorf("%q %w", text, errUnsupported) // anchors and nested groups
+			}
+			if b.mask != 0xff {
+				return u, fmt.Errorf("%q %w", text, errUnsupported)
+			}
+			value = append(value, b.value)
+		}
+		if len(value) == 0 || not && len(u.words) > 0 && len(value) != len(u.words[0]) {
+			return u, fmt.Errorf("%q %w", text, errUnsupported)
+		}
+		u.words = append(u.words, value)
+	}
+	return u, nil
+}
+
+func parseByte(text string) (unit, error) {
+	var u unit
+	if len(text) != 2 {
+		return u, fmt.Errorf("%q is half a byte", text)
+	}
+	for _, c := range []byte(text) {
+		u.value, u.mask = u.value<<4, u.mask<<4
+		if c == '?' {
+			continue
+		}
+		v := strings.IndexByte("0123456789abcdef", c|0x20)
+		if c >= '0' && c <= '9' {
+			v = int(c - '0')
+		}
+		if v < 0 || c < '0' {
+			return u, fmt.Errorf("%q is no byte", text)
+		}
+		u.value, u.mask = u.value|byte(v), u.mask|0xf
+	}
+	return u, nil
+}
+
+// literal is the first run of anchorBytes bytes in a piece, and its place; ok is false where the piece has none, or one whose place varies.
+func (p *piece) literal() (at int, word [anchorBytes]byte, ok bool) {
+	run, place := 0, 0
+	for _, u := range p.units {
+		if u.words != nil {
+			for _, w := range u.words[1:] {
+				if len(w) != len(u.words[0]) {
+					return 0, word, false
+				}
+			}
+			run, place = 0, place+len(u.words[0])
+			continue
+		}
+		place++
+		if u.mask != 0xff {
+			run = 0
+			continue
+		}
+		copy(word[:], word[1:])
+		word[anchorBytes-1] = u.value
+		if run++; run == anchorBytes {
+			return place - anchorBytes, word, true
+		}
+	}
+	return 0, word, false
+}
+
+// contentSignatures searches for many signatures at once: each is looked for by four bytes of it.
+type contentSignatures struct {
+	anchored map[[anchorBytes]byte][]*contentSignature
+	filter   []uint64 // of hashed anchors
+	direct   []*contentSignature
+	folded   bool // some are for lower case
+	count    int
+}
+
+// add takes a signature in; one without four bytes in a row is only looked for at a place.
+func (c *contentSignatures) add(s *contentSignature) error {
+	if c.filter == nil {
+		c.filter, c.anchored = make([]uint64, 1<<filterBits/64), map[[anchorBytes]byte][]*contentSignature{}
+	}
+	c.folded = c.folded || s.target == 3 || s.target == 7
+	for i := range s.pieces {
+		at, word, ok := s.pieces[i].literal()
+		if !ok {
+			continue
+		}
+		if i == 0 {
+			s.anchor = at
+		}
+		c.anchored[word] = append(c.anchored[word], s)
+		h := anchorHash(word[0], word[1], word[2], word[3])
+		c.filter[h/64] |= 1 << (h % 64)
+		c.count++
+		return nil
+	}
+	if s.offset.kind == 0 {
+		return fmt.Errorf("a signature without four bytes in a row %w", errUnsupported)
+	}
+	c.direct = append(c.direct, s)
+	c.count++
+	return nil
+}
+
+func anchorHash(a, b, c, d byte) uint32 {
+	v := uint32(a) | uint32(b)<<8 | uint32(c)<<16 | uint32(d)<<24
+	return v * 0x9e3779b1 >> (32 - filterBits)
+}
+
+// find is the first signature that the content matches, and where. Signatures of pages and of texts (targets 3 and 7) are written for lower
+// case.
+func (c *contentSignatures) find(data []byte) (*contentSignature, int) {
+	if c.count == 0 {
+		return nil, 0
+	}
+	entry := -1
+	if begins(data, "MZ") {
+		if p := readImage(data); p != nil {
+			entry = p.fileOffset(p.entry)
+		}
+	}
+	targets := targetsOf(data)
+	folded := map[int]bool{3: targets[3] && c.folded, 7: targets[7] && c.folded}
+	delete(targets, 3)
+	delete(targets, 7)
+	if s, at := c.findIn(data, targets, entry); s != nil || !folded[3] && !folded[7] {
+		return s, at
+	}
+	return c.findIn(bytes.ToLower(data), folded, entry)
+}
+
+func (c *contentSignatures) findIn(data []byte, targets map[int]bool, entry int) (*contentSignature, int) {
+	for _, s := range c.direct {
+		if at := s.search(data, targets, entry); at >= 0 {
+			return s, at
+		}
+	}
+	searched := map[*contentSignature]bool{}
+	for i := 0; i+anchorBytes <= len(data); i++ {
+		h := anchorHash(data[i], data[i+1], data[i+2], data[i+3])
+		if c.filter[h/64]&(1<<(h%64)) == 0 {
+			continue
+		}
+		for _, s := range c.anchored[[anchorBytes]byte(data[i:])] {
+			if !targets[s.target] {
+				continue
+			}
+			if s.anchor >= 0 {
+				if at := i - s.anchor; at >= 0 && s.offset.allows(at, len(data), entry) && s.matchAt(data, at) {
+					return s, at
+				}
+				continue
+			}
+			if searched[s] {
+				continue
+			}
+			searched[s] = true
+			if at := s.search(data, targets, entry); at >= 0 {
+				return s, at
+			}
+		}
+	}
+	return nil, 0
+}
+
+// search tries every place where the signature may begin.
+func (s *contentSignature) search(data []byte, targets map[int]bool, entry int) int {
+	if !targets[s.target] {
+		return -1
+	}
+	from, to := 0, len(data)-1
+	if start, ok := s.offset.start(len(data), entry); s.offset.kind != 0 {
+		if !ok {
+			return -1
+		}
+		from, to = max(0, start), min(to, start+s.offset.shift)
+	}
+	first := s.pieces[0].units[0]
+	steps := maxMatchSteps
+	for at := from; at <= to && steps > 0; at++ {
+		if first.words == nil && data[at]&first.mask != first.value {
+			continue
+		}
+		steps--
+		if s.matchAt(data, at) {
+			return at
+		}
+	}
+	return -1
+}
+
+func (o offset) start(size, entry int) (int, bool) {
+	switch o.kind {
+	case 'a':
+		return o.at, true
+	case 'e':
+		return size - o.at, true
+	case 'p':
+		return entry + o.at, entry >= 0
+	}
+	return 0, false
+}
+
+func (o offset) allows(at, size, entry int) bool {
+	if o.kind == 0 {
+		return true
+	}
+	start, ok := o.start(size, entry)
+	return ok && at >= start && at <= start+o.shift
+}
+
+func (s *contentSignature) matchAt(data []byte, at int) bool {
+	steps := maxMatchSteps
+	ends := s.pieces[0].match(data, at)
+	return slices.ContainsFunc(ends, func(end int) bool { return s.rest(data, 1, end, &steps) })
+}
+
+// rest matches the pieces from one on behind a place. The steps bound how often a gap is tried again.
+func (s *contentSignature) rest(data []byte, number, at int, steps *int) bool {
+	if number == len(s.pieces) {
+		return true
+	}
+	p := &s.pieces[number]
+	last := len(data)
+	if p.most >= 0 {
+		last = min(last, at+p.most)
+	}
+	first := p.units[0]
+	for i := at + p.least; i <= last && i < len(data) && *steps > 0; i++ {
+		if first.words == nil && first.mask == 0xff {
+			next := bytes.IndexByte(data[i:min(len(data), last+1)], first.value)
+			if next < 0 {
+				return false
+			}
+			i += next
+		}
+		*steps--
+		for _, end := range p.match(data, i) {
+			if s.rest(data, number+1, end, steps) {
+				return true
+			}
+		}
+		if p.most < 0 && number+1 < len(s.pieces) && s.pieces[number+1].most < 0 && len(p.match(data, i)) > 0 {
+			return false // any gap follows: a later match leaves less behind it
+		}
+	}
+	return false
+}
+
+// match is where the piece may end that begins at a place; more than one where words of several lengths fit.
+func (p *piece) match(data []byte, at int) []int {
+	const most = 16
+	ends := []int{at}
+	for _, u := range p.units {
+		var next []int
+		for _, end := range ends {
+			switch {
+			case u.words == nil:
+				if end < len(data) && data[end]&u.mask == u.value {
+					next = append(next, end+1)
+				}
+			case u.not:
+				n := len(u.words[0])
+				if end+n <= len(data) && !slices.ContainsFunc(u.words, func(w []byte) bool { return bytes.Equal(data[end:end+n], w) }) {
+					next = append(next, end+n)
+				}
+			default:
+				for _, w := range u.words {
+					if bytes.HasPrefix(data[min(end, len(data)):], w) && len(next) < most && !slices.Contains(next, end+len(w)) {
+						next = append(next, end+len(w))
+					}
+				}
+			}
+		}
+		if ends = next; len(ends) == 0 {
+			return nil
+		}
+	}
+	return ends
+}
+
+// targetsOf are the numbers of the kinds of files that the content is.
+func targetsOf(data []byte) map[int]bool {
+	head := bytes.ToLower(data[:min(len(data), 1024)])
+	return map[int]bool{
+		0: true, 1: begins(data, "MZ"), 2: begins(data, compound.Magic),
+		3: bytes.Contains(head, []byte("<html")) || bytes.Contains(head, []byte("<script")) || bytes.Contains(head, []byte("<!doctype html")),
+		5: begins(data, "GIF8", "\xff\xd8\xff", "\x89PNG", "BM"), 6: begins(data, "\x7fELF"),
+		7:  bytes.IndexByte(head, 0) < 0,
+		9:  begins(data, "\xfe\xed\xfa\xce", "\xfe\xed\xfa\xcf", "\xce\xfa\xed\xfe", "\xcf\xfa\xed\xfe"),
+		10: bytes.Contains(head, []byte("%pdf-")), 11: begins(data, "FWS", "CWS", "ZWS"), 12: begins(data, "\xca\xfe\xba\xbe"),
+	}
+}
+
+// fileOffset is where in the file an address is, -1 where it is in no section.
+func (p *image) fileOffset(address uint32) int {
+	for _, s := range p.sections {
+		if address >= s.virtual && uint64(address) < uint64(s.virtual)+uint64(s.rawSize) {
+			return int(address - s.virtual + s.raw)
+		}
+	}
+	return -1
+}
