@@ -52,6 +52,9 @@ func readers() []reader {
 		{fits: isMacroSheetXML, look: macroSheetXML},
 		{fits: isSheetText, look: sheetText},
 		{fits: isOneNote, look: oneNote},
+		{fits: isInternetShortcut, look: internetShortcut},
+		{fits: isMacroSource, look: macroSource},
+		{fits: isEmbedded, look: embedded},
 		{fits: isDisguisable, look: disguised},
 	}
 }

@@ -167,3 +167,24 @@ func shellLink(s *subject) []hit {
 	}
 	return found.hit("HEUR_LNK_SHELL", 2)
 }
+
+func isInternetShortcut(s *subject) bool {
+	return s.extension() == ".url" || s.extension() == ".website"
+}
+
+// internetShortcut finds shortcuts to what a server holds as a file, which Windows runs after one click.
+func internetShortcut(s *subject) []hit {
+	m := regexp.MustCompile(`(?im)^[ \t]*URL[ \t]*=[ \t]*((?:file:)?[\\/]{2,}[^\r\n]*)`).FindSubmatch(plainText(s.data[:min(len(s.data), 64<<10)]))
+	if m == nil {
+		return nil
+	}
+	found := &signs{}
+	target := strings.ToLower(strings.TrimSpace(string(m[1])))
+	if server := regexp.MustCompile(`^(?:file:)?[\\/]{2,}([^\\/]*[.@][^\\/]*)[\\/]`).FindStringSubmatch(target); server != nil {
+		found.add(1, "the target is a file on a server (%s)", quoted(server[1]))
+	}
+	if end := regexp.MustCompile(`\.[a-z0-9]{2,4}$`).FindString(target); runsByName(end) || end == ".zip" {
+		found.add(1, "it runs when it is opened (%s)", quoted(target))
+	}
+	return found.hit("HEUR_URL_REMOTE_FILE", 2)
+}

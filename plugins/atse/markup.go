@@ -6,7 +6,11 @@ import (
 	"strings"
 )
 
-const maxMarkup = 16 << 20
+const (
+	maxMarkup = 8 << 20
+	// smallestShare: a page that is there to bring a file is one part in so many of that file at least.
+	smallestShare = 20
+)
 
 // isMarkup knows pages and pictures in SVG that hold scripts, without reading more than the beginning of those that do not look like one.
 func isMarkup(s *subject) bool {
@@ -32,6 +36,9 @@ func markup(s *subject) []hit {
 	}
 	if hits := smuggling(lower); len(hits) > 0 {
 		return hits
+	}
+	if languageOf(s.extension()) != noScript {
+		return nil // an application, which is judged as a script
 	}
 	if hits := pageDropper(lower); len(hits) > 0 {
 		return hits
@@ -73,8 +80,11 @@ func smuggling(lower []byte) []hit {
 	clicks := found.find(lower, []terms{
 		{"without being asked", 1, []string{".click()", "dispatchevent(", "mssaveoropenblob", "mssaveblob", "location.href=", "location.href ="}},
 	})
+	if len(decodes) == 0 || len(clicks) == 0 {
+		return nil
+	}
 	payload, at := largestString(lower)
-	if len(decodes) == 0 || len(clicks) == 0 || payload == 0 {
+	if payload == 0 || payload*smallestShare < len(lower) {
 		return nil
 	}
 	found.add(1, "%d characters at %d are the file", payload, at)
@@ -138,6 +148,10 @@ func isListByte(c byte) bool {
 
 // pageDropper finds pages that Windows runs as programs (HTA), or that ask for it.
 func pageDropper(lower []byte) []hit {
+	makes := terms{words: []string{"createobject", "activexobject", "getobject", "ms-msdt:", "search-ms:"}}
+	if makes.in(lower) == "" {
+		return nil
+	}
 	text := scriptText(lower)
 	found := &signs{}
 	found.find(text, []terms{
@@ -155,6 +169,10 @@ func pageDropper(lower []byte) []hit {
 
 // encodedPage finds pages that are nothing but a script that decodes the page.
 func encodedPage(lower []byte) []hit {
+	decoders := terms{words: []string{"atob(", "unescape(", "fromcharcode(", "decodeuricomponent("}}
+	if decoders.in(lower) == "" {
+		return nil
+	}
 	found := &signs{}
 	m := regexp.MustCompile(`(?:document\.write(?:ln)?|eval|\.innerhtml\s*=|\.srcdoc\s*=|document\.documentelement[a-z.]*\s*=)\s*\(?\s*(?:decodeuricomponent\s*\(\s*)?(?:escape\s*\(\s*)?(?:window\.)?(atob|unescape|string\.fromcharcode|decodeuricomponent)\s*\(`).FindSubmatch(lower)
 	if m == nil {

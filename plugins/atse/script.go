@@ -65,7 +65,7 @@ func scriptTerms() []terms {
 	return []terms{
 		{"runs programs", 1, []string{
 			"wscript.shell", "shell.application", "shellexecute", "start-process", "invoke-item", "win32_process", "process.start", "cmd /c", "cmd.exe /c",
-			"mshta", "rundll32", "regsvr32", "schtasks", "powershell", "pwsh ", "wscript //", "cscript",
+			"mshta", "rundll32", "regsvr32", "schtasks", "powershell", "pwsh ", "wscript //", "cscript //", "cscript.exe",
 		}},
 		{"fetches from the net", 1, []string{
 			"xmlhttp", "winhttprequest", "downloadstring", "downloadfile", "downloaddata", "invoke-webrequest", "iwr ", "net.webclient", "invoke-restmethod",
@@ -73,7 +73,7 @@ func scriptTerms() []terms {
 		}},
 		{"writes files", 1, []string{
 			"adodb.stream", "savetofile", "createtextfile", "opentextfile", "writealltext", "writeallbytes", "out-file", "set-content", "copyfile", "-outfile",
-			" -o ", ">>",
+			" -o ", ">> %", ">>%", "> %temp",
 		}},
 		{"decodes", 1, []string{
 			"frombase64string", "-decode", "bin.base64", "atob(", "unescape(", "fromcharcode", "strreverse", "-bxor", "gzipstream", "deflatestream",
@@ -110,17 +110,17 @@ func script(s *subject) []hit {
 	for _, m := range measures {
 		found.add(1, "%s", m)
 	}
-	runs := meanings["runs programs"] || meanings["runs what it makes"] || meanings["runs machine code"]
+	starts := meanings["runs programs"] || meanings["runs machine code"]
 	covert := meanings["decodes"] || meanings["runs machine code"] || len(measures) > 0
-	dropper := runs && meanings["fetches from the net"] && meanings["writes files"]
+	dropper := starts && meanings["fetches from the net"] && meanings["writes files"]
 	switch {
-	case !runs:
+	case !starts && !meanings["runs what it makes"]:
 		return nil
 	case kind == hostScript || kind == noScript:
-		// A page's script knows neither the script host nor programs to run.
-		host := bytes.Contains(text, []byte("wscript")) || bytes.Contains(text, []byte("createobject")) || bytes.Contains(text, []byte("<hta:")) ||
-			bytes.Contains(text, []byte("activexobject")) && meanings["runs programs"] || meanings["runs programs"] && kind == noScript
-		blind := len(measures) >= 2 && meanings["runs what it makes"] && !isPageScript(text)
+		// A page's script makes objects as well, though none that runs programs.
+		page := isPageScript(text)
+		host := isHostScript(text) && (starts || !page)
+		blind := len(measures) >= 2 && meanings["runs what it makes"] && !page
 		if !host && !blind {
 			return nil
 		}
@@ -134,6 +134,15 @@ func script(s *subject) []hit {
 		return nil
 	}
 	return found.hit("HEUR_SCRIPT_OBFUSCATED", 3)
+}
+
+func isHostScript(text []byte) bool {
+	for _, word := range []string{"wscript", "createobject(", "getobject(", "activexobject", "<hta:", "powershell"} {
+		if bytes.Contains(text, []byte(word)) {
+			return true
+		}
+	}
+	return false
 }
 
 func isPageScript(text []byte) bool {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/postern-mail/postern/sdk/compound"
@@ -102,4 +103,13 @@ func stomped(p *project, text []byte) []hit {
 		found.add(1, "starts programs in the compiled form alone")
 	}
 	return found.hit("HEUR_VBA_STOMPED", 2)
+}
+
+// isMacroSource knows modules that somebody exported.
+func isMacroSource(s *subject) bool {
+	return slices.Contains([]string{".vba", ".bas", ".cls", ".frm"}, s.extension()) && bytes.IndexByte(s.data[:min(len(s.data), 1024)], 0) < 0
+}
+
+func macroSource(s *subject) []hit {
+	return macros(&project{source: s.data[:min(len(s.data), maxSource)]})
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"html"
 	"regexp"
 	"strings"
@@ -174,9 +173,5 @@ func macroSheetXML(s *subject) []hit {
 			w.hidden = 1
 		}
 	}
-	hits := w.judge()
-	for i := range hits {
-		hits[i].evidence = fmt.Sprintf("%s: %s", s.base(), hits[i].evidence)
-	}
-	return hits
+	return w.judge()
 }
