@@ -112,7 +112,8 @@ func script(s *subject) []hit {
 	}
 	starts := meanings["runs programs"] || meanings["runs machine code"]
 	covert := meanings["decodes"] || meanings["runs machine code"] || len(measures) > 0
-	dropper := starts && meanings["fetches from the net"] && meanings["writes files"]
+	fetches := meanings["fetches from the net"]
+	dropper := starts && fetches && (meanings["writes files"] || meanings["runs what it makes"])
 	switch {
 	case !starts && !meanings["runs what it makes"]:
 		return nil
@@ -207,7 +208,7 @@ func obfuscation(data []byte, kind language) []string {
 	}
 	switch kind {
 	case batch:
-		measure(`[A-Za-z]\^[A-Za-z]`, 8, "words broken up by carets")
+		measure(`[A-Za-z]\^[A-Za-z]`, 4, "words broken up by carets")
 		measure(`%[^%\s]{1,64}:~-?\d+(?:,-?\d+)?%`, 8, "letters cut out of variables")
 	case powerShell:
 		measure("[A-Za-z]`[A-Za-z]", 8, "words broken up by ticks")
