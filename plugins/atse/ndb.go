@@ -29,7 +29,7 @@ type contentSignature struct {
 	target int
 	offset offset
 	pieces []piece
-	// anchor is where in the first piece the bytes stand that the search looks for, -1: in a later piece.
+	// anchor is where in the first piece the bytes stand that the search looks for, -1: somewhere.
 	anchor int
 }
 
@@ -239,16 +239,12 @@ func parseByte(text string) (unit, error) {
 	return u, nil
 }
 
-// literal is the first run of anchorBytes bytes in a piece, and its place; ok is false where the piece has none, or one whose place varies.
+// literal is the first run of anchorBytes bytes in a piece, and its place, which is -1 where words of several lengths stand before.
 func (p *piece) literal() (at int, word [anchorBytes]byte, ok bool) {
-	run, place := 0, 0
+	run, place, varies := 0, 0, false
 	for _, u := range p.units {
 		if u.words != nil {
-			for _, w := range u.words[1:] {
-				if len(w) != len(u.words[0]) {
-					return 0, word, false
-				}
-			}
+			varies = varies || slices.ContainsFunc(u.words, func(w []byte) bool { return len(w) != len(u.words[0]) })
 			run, place = 0, place+len(u.words[0])
 			continue
 		}
@@ -259,9 +255,13 @@ func (p *piece) literal() (at int, word [anchorBytes]byte, ok bool) {
 		}
 		copy(word[:], word[1:])
 		word[anchorBytes-1] = u.value
-		if run++; run == anchorBytes {
-			return place - anchorBytes, word, true
+		if run++; run < anchorBytes {
+			continue
 		}
+		if varies {
+			return -1, word, true
+		}
+		return place - anchorBytes, word, true
 	}
 	return 0, word, false
 }

@@ -120,7 +120,7 @@ func script(s *subject) []hit {
 	case kind == hostScript || kind == noScript:
 		// A page's script makes objects as well, though none that runs programs.
 		page := isPageScript(text)
-		host := isHostScript(text) && (starts || !page)
+		host := isHostScript(text) && (starts || !page) || kind == noScript && starts
 		blind := len(measures) >= 2 && meanings["runs what it makes"] && !page
 		if !host && !blind {
 			return nil
@@ -138,7 +138,7 @@ func script(s *subject) []hit {
 }
 
 func isHostScript(text []byte) bool {
-	for _, word := range []string{"wscript", "createobject(", "getobject(", "activexobject", "<hta:", "powershell"} {
+	for _, word := range []string{"wscript", "createobject(", "getobject(", "activexobject", "<hta:"} {
 		if bytes.Contains(text, []byte(word)) {
 			return true
 		}
