@@ -155,10 +155,10 @@ func isRelations(s *subject) bool {
 // relations finds what a document fetches from the net when it is opened.
 func relations(s *subject) []hit {
 	for _, tag := range regexp.MustCompile(`(?s)<Relationship\b[^>]*>`).FindAll(s.data[:min(len(s.data), 1<<20)], 10_000) {
-		kind, target := attribute(tag, "Type"), attribute(tag, "Target")
-		if !strings.EqualFold(attribute(tag, "TargetMode"), "External") {
+		if !bytes.Contains(tag, []byte("xternal")) || !strings.EqualFold(attribute(tag, "TargetMode"), "External") {
 			continue
 		}
+		kind, target := attribute(tag, "Type"), attribute(tag, "Target")
 		kind = path.Base(kind)
 		found := &signs{}
 		switch kind {

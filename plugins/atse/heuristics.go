@@ -59,9 +59,9 @@ func readers() []reader {
 	}
 }
 
-// suspect looks at one part for what might be malware.
+// suspect looks at one part for what might be malware. Where the time is over, what was found comes with the error.
 func suspect(ctx context.Context, table []reader, m *scanner.Message, part *scanner.Part) ([]hit, error) {
-	if !part.Attachment() && len(part.Names) == 0 && part.Kind != "html" || part.Kind == "message" {
+	if len(table) == 0 || !part.Attachment() && len(part.Names) == 0 && part.Kind != "html" || part.Kind == "message" {
 		return nil, nil
 	}
 	s := &subject{message: m, part: part, name: strings.ToLower(part.Name())}
@@ -73,7 +73,7 @@ func suspect(ctx context.Context, table []reader, m *scanner.Message, part *scan
 	var hits []hit
 	for _, r := range table {
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return hits, ctx.Err()
 		}
 		head := *s
 		head.data = s.data[:min(len(s.data), subjectHead)]

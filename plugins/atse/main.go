@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -93,42 +94,63 @@ func (e *engine) Scan(ctx context.Context, m *scanner.Message) (*scanner.Report,
 	}
 	d.signatures.refresh()
 	report := &scanner.Report{}
+	// What might be malware is looked for in this time; what is surely known, in all parts.
+	suspecting, stop := context.WithTimeout(ctx, suspectPatience)
+	defer stop()
+	late := false
 	for i := range m.Parts {
 		part := &m.Parts[i]
 		if part.Body == nil || part.Size == 0 {
 			continue
 		}
-		if err := d.scan(ctx, m, part, report); err != nil {
+		known, err := d.scan(ctx, m.Queries, part, report)
+		if err == nil && !known && !late {
+			err = d.suspect(suspecting, m, part, report)
+		}
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			late, err = true, nil
+			report.Troubles = append(report.Troubles, scanner.Trouble{
+				Kind: scanner.TroubleLimit, Reason: "suspect_time", Part: part.ID,
+				Detail: fmt.Sprintf("from this part on, no look for possible malware: it took %v", suspectPatience),
+			})
+		}
+		if err != nil {
 			return nil, fmt.Errorf("scan part %s: %w", part.Path, err)
 		}
 	}
 	return report, nil
 }
 
-// scan looks at one part: what is surely known ends the look, since what it might be does not matter then.
-func (d *detectors) scan(ctx context.Context, m *scanner.Message, part *scanner.Part, report *scanner.Report) error {
+// suspectPatience bounds the look for possible malware in one message. Each reader is bounded by the size of what it reads.
+const suspectPatience = 20 * time.Second
+
+// scan tells what is surely known of one part, and whether there is such.
+func (d *detectors) scan(ctx context.Context, queries []int, part *scanner.Part, report *scanner.Report) (known bool, err error) {
 	name, evidence, err := d.signatures.match(part)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if name == "" && d.clamd != nil {
 		if name, err = d.clamd.scan(ctx, part.Body); err != nil {
 			report.Troubles = append(report.Troubles, troubleOf(part, err))
+			return false, nil
 		}
 		evidence = "clamd knows it as " + name
 	}
-	if name != "" {
-		report.ForQueries(m.Queries, finding(part, scanner.Sure, name, evidence))
-		return nil
+	if name == "" {
+		return false, nil
 	}
+	report.ForQueries(queries, finding(part, scanner.Sure, name, evidence))
+	return true, nil
+}
+
+// suspect tells what a part might be.
+func (d *detectors) suspect(ctx context.Context, m *scanner.Message, part *scanner.Part, report *scanner.Report) error {
 	hits, err := suspect(ctx, d.readers, m, part)
-	if err != nil {
-		return err
-	}
 	for _, h := range hits {
 		report.ForQueries(m.Queries, finding(part, scanner.Possible, h.name, h.evidence))
 	}
-	return nil
+	return err
 }
 
 func finding(part *scanner.Part, certainty scanner.Certainty, name, evidence string) scanner.Finding {

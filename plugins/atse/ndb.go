@@ -18,7 +18,7 @@ var errUnsupported = errors.New("is not supported")
 const (
 	maxPieces     = 64
 	maxContent    = 64 << 20 // of a part that is searched
-	maxMatchSteps = 1 << 16  // of one signature in one part
+	maxMatchSteps = 1 << 20  // of one signature in one part; what would take more does not match
 	anchorBytes   = 4
 	filterBits    = 20
 )
@@ -337,6 +337,7 @@ func (c *contentSignatures) findIn(data []byte, targets map[int]bool, entry int)
 		}
 	}
 	searched := map[*contentSignature]bool{}
+	spent := map[*contentSignature]*int{}
 	for i := 0; i+anchorBytes <= len(data); i++ {
 		h := anchorHash(data[i], data[i+1], data[i+2], data[i+3])
 		if c.filter[h/64]&(1<<(h%64)) == 0 {
@@ -347,7 +348,14 @@ func (c *contentSignatures) findIn(data []byte, targets map[int]bool, entry int)
 				continue
 			}
 			if s.anchor >= 0 {
-				if at := i - s.anchor; at >= 0 && s.offset.allows(at, len(data), entry) && s.matchAt(data, at) {
+				at := i - s.anchor
+				if at < 0 || !s.offset.allows(at, len(data), entry) {
+					continue
+				}
+				if spent[s] == nil {
+					spent[s] = new(int)
+				}
+				if s.matchAt(data, at, spent[s]) {
 					return s, at
 				}
 				continue
@@ -377,13 +385,12 @@ func (s *contentSignature) search(data []byte, targets map[int]bool, entry int) 
 		from, to = max(0, start), min(to, start+s.offset.shift)
 	}
 	first := s.pieces[0].units[0]
-	steps := maxMatchSteps
-	for at := from; at <= to && steps > 0; at++ {
+	steps := 0
+	for at := from; at <= to && steps < maxMatchSteps; at++ {
 		if first.words == nil && data[at]&first.mask != first.value {
 			continue
 		}
-		steps--
-		if s.matchAt(data, at) {
+		if s.matchAt(data, at, &steps) {
 			return at
 		}
 	}
@@ -410,13 +417,13 @@ func (o offset) allows(at, size, entry int) bool {
 	return ok && at >= start && at <= start+o.shift
 }
 
-func (s *contentSignature) matchAt(data []byte, at int) bool {
-	steps := maxMatchSteps
+func (s *contentSignature) matchAt(data []byte, at int, steps *int) bool {
+	*steps++
 	ends := s.pieces[0].match(data, at)
-	return slices.ContainsFunc(ends, func(end int) bool { return s.rest(data, 1, end, &steps) })
+	return slices.ContainsFunc(ends, func(end int) bool { return s.rest(data, 1, end, steps) })
 }
 
-// rest matches the pieces from one on behind a place. The steps bound how often a gap is tried again.
+// rest matches the pieces from one on behind a place. The steps bound how often a gap is tried again, and how far.
 func (s *contentSignature) rest(data []byte, number, at int, steps *int) bool {
 	if number == len(s.pieces) {
 		return true
@@ -427,15 +434,19 @@ func (s *contentSignature) rest(data []byte, number, at int, steps *int) bool {
 		last = min(last, at+p.most)
 	}
 	first := p.units[0]
-	for i := at + p.least; i <= last && i < len(data) && *steps > 0; i++ {
+	const bytesInStep = 256
+	for i := at + p.least; i <= last && i < len(data) && *steps < maxMatchSteps; i++ {
 		if first.words == nil && first.mask == 0xff {
-			next := bytes.IndexByte(data[i:min(len(data), last+1)], first.value)
+			where := data[i:min(len(data), last+1)]
+			next := bytes.IndexByte(where, first.value)
 			if next < 0 {
+				*steps += len(where) / bytesInStep
 				return false
 			}
+			*steps += next / bytesInStep
 			i += next
 		}
-		*steps--
+		*steps++
 		for _, end := range p.match(data, i) {
 			if s.rest(data, number+1, end, steps) {
 				return true

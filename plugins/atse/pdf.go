@@ -14,6 +14,7 @@ const (
 	maxPDFStreams = 5000
 	maxPDFStream  = 512 << 10 // inflated, of one stream
 	maxPDFText    = 8 << 20   // of all
+	pdfSample     = 512       // shows whether a stream is text
 )
 
 func isPDF(s *subject) bool {
@@ -134,20 +135,27 @@ func pdfStream(dictionary, body []byte) []byte {
 	}
 	dictionary = pdfNames(dictionary)
 	if bytes.Contains(dictionary, []byte("ASCIIHexDecode")) || bytes.Contains(dictionary, []byte("/AHx")) {
-		body, _ = rtfHex(append(bytes.Clone(body[:min(len(body), maxPDFStream)]), '}'))
+		body, _ = rtfHex(body[:min(len(body), maxPDFStream)], maxPDFStream)
 	}
 	if bytes.Contains(dictionary, []byte("FlateDecode")) || bytes.Contains(dictionary, []byte("/Fl")) {
 		r, err := zlib.NewReader(bytes.NewReader(body))
 		if err != nil {
 			return nil
 		}
-		// What is cut off or damaged is read as far as it goes.
-		body, _ = io.ReadAll(io.LimitReader(r, maxPDFStream))
+		// What is cut off or damaged is read as far as it goes, and what is no text no further than that shows.
+		start, _ := io.ReadAll(io.LimitReader(r, pdfSample))
+		if !isPDFText(start) {
+			return nil
+		}
+		rest, _ := io.ReadAll(io.LimitReader(r, maxPDFStream))
+		return bytes.ReplaceAll(append(start, rest...), []byte{0}, nil) // scripts may be in UTF-16
 	}
-	body = body[:min(len(body), maxPDFStream)]
-	sample := body[:min(len(body), 512)]
-	if bytes.Count(sample, []byte{0}) > len(sample)/4 && !begins(sample, "\xfe\xff") {
+	if body = body[:min(len(body), maxPDFStream)]; !isPDFText(body[:min(len(body), pdfSample)]) {
 		return nil
 	}
-	return bytes.ReplaceAll(body, []byte{0}, nil) // scripts may be in UTF-16
+	return bytes.ReplaceAll(body, []byte{0}, nil)
+}
+
+func isPDFText(sample []byte) bool {
+	return bytes.Count(sample, []byte{0}) <= len(sample)/4 || begins(sample, "\xfe\xff")
 }

@@ -12,7 +12,7 @@ import (
 // Bounds of what is read of a text in RTF.
 const (
 	maxRTFObjects = 100
-	maxRTFObject  = 4 << 20 // decoded
+	maxRTFDecoded = 8 << 20 // of all objects together
 )
 
 func isRTF(s *subject) bool { return begins(s.data, "{\\rt", "{\\ rt") }
@@ -33,13 +33,15 @@ func rtf(s *subject) []hit {
 	}
 	name := "HEUR_RTF_OBJECT"
 	rest, offset := s.data, 0
-	for number := 0; number < maxRTFObjects; number++ {
+	left := maxRTFDecoded
+	for number := 0; number < maxRTFObjects && left > 0; number++ {
 		i := bytes.Index(rest, []byte(`\objdata`))
 		if i < 0 {
 			break
 		}
 		rest, offset = rest[i+len(`\objdata`):], offset+i+len(`\objdata`)
-		data, noise := rtfHex(rest)
+		data, noise := rtfHex(rest, left)
+		left -= len(data) + noise
 		if noise > 64 && noise > len(data)/8 {
 			found.add(1, "at %d the digits of an object are broken up (%d times)", offset, noise)
 		}
@@ -74,9 +76,13 @@ func rtfObject(found *signs, data []byte, offset int) (exploit string) {
 	if i := bytes.Index(data, []byte(compound.Magic)); i >= 0 {
 		if o, _ := compound.Read(data[i:]); o != nil {
 			for _, path := range o.Paths {
-				if strings.HasSuffix(path, "Equation Native") && len(equation(readStream(o, path))) > 0 {
+				if !strings.HasSuffix(path, "Equation Native") {
+					continue
+				}
+				if start, _ := o.ReadSome(path, 4<<10); len(equation(start)) > 0 {
 					found.add(2, "its equation names a font longer than the editor takes")
 				}
+				break
 			}
 		}
 	}
@@ -92,11 +98,11 @@ func utf16Bytes(s string) []byte {
 }
 
 // rtfHex decodes the digits of a group, and counts what stands between them that no program writes there.
-func rtfHex(text []byte) (out []byte, noise int) {
+func rtfHex(text []byte, most int) (out []byte, noise int) {
 	var high byte
 	half := false
 	depth := 0
-	for i := 0; i < len(text) && len(out) < maxRTFObject; i++ {
+	for i := 0; i < len(text) && len(out)+noise < most; i++ {
 		c := text[i]
 		switch {
 		case c == '{':

@@ -14,8 +14,10 @@ import (
 
 // Bounds of a project of macros.
 const (
-	maxModules = 1000
-	maxSource  = 8 << 20 // of all modules together
+	maxProjects = 10
+	maxModules  = 1000
+	maxStreams  = 64 << 20 // read of all modules together
+	maxSource   = 8 << 20  // of all modules together
 )
 
 // project is what a project's modules say.
@@ -34,13 +36,16 @@ func readProject(o *compound.File, folder string) *project {
 	} else if err != nil {
 		offsets = nil // its modules are found by how they begin
 	}
-	count := 0
+	count, left := 0, maxStreams
 	for _, path := range o.Paths {
 		name, inside := strings.CutPrefix(path, folder)
 		if !inside || strings.Contains(name, "/") || name == "dir" || count >= maxModules {
 			continue
 		}
-		data := readStream(o, path)
+		data, _ := o.ReadSome(path, uint64(left)) // as far as it goes
+		if left -= len(data); left <= 0 {
+			break
+		}
 		if name == "_VBA_PROJECT" {
 			p.names = data
 			continue

@@ -31,10 +31,14 @@ func macroTerms() []terms {
 
 // vba looks at every project of macros in the file.
 func vba(o *compound.File) []hit {
+	projects := 0
 	for _, path := range o.Paths {
 		folder, isDir := strings.CutSuffix(path, "dir")
 		if !isDir || folder != "" && !strings.HasSuffix(folder, "/") || !o.Has(folder+"_VBA_PROJECT") {
 			continue
+		}
+		if projects++; projects > maxProjects {
+			break
 		}
 		if hits := macros(readProject(o, folder)); len(hits) > 0 {
 			return hits
