@@ -60,10 +60,10 @@ func isDiskImage(p *scanner.Part) bool {
 	if p.Body == nil {
 		return false
 	}
-	head, err := beginning(p, subjectHead)
+	const volume = 32769
+	head, err := beginning(p, volume+16)
 	if err != nil { // what cannot be read gives no sign
 		return false
 	}
-	const volume = 32769
 	return begins(head, "conectix", "vhdxfile") || len(head) > volume+5 && (bytes.Equal(head[volume:volume+5], []byte("CD001")) || bytes.Equal(head[volume:volume+5], []byte("BEA01")))
 }

@@ -14,7 +14,7 @@ import (
 
 // Bounds of what is looked at for possible detections.
 const (
-	subjectHead = 40 << 10 // decides which readers a part is for; a disk image says what it is at 32 KiB
+	subjectHead = 4 << 10  // decides which readers a part is for
 	maxSubject  = 32 << 20 // of a part; what is longer is looked at up to here
 	maxSiblings = 64       // parts beside a part that are looked at together with it
 )

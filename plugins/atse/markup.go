@@ -94,7 +94,7 @@ func smuggling(lower []byte) []hit {
 // largestString is the longest encoded string or list of numbers in scripts that is no picture or font, from a thousand characters on.
 func largestString(text []byte) (length, at int) {
 	const least = 1000
-	joined := regexp.MustCompile("[\"'`]\\s*\\+\\s*[\"'`]").ReplaceAll(text, nil)
+	joined := joinStrings(text)
 	for i := 0; i < len(joined); {
 		quote := joined[i]
 		i++
@@ -129,6 +129,21 @@ func largestString(text []byte) (length, at int) {
 		}
 	}
 	return length, at
+}
+
+// joinStrings makes strings whole that stand in pieces.
+func joinStrings(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		if isQuote(text[i]) {
+			if end := jointEnd(text, i); end > 0 {
+				i = end - 1
+				continue
+			}
+		}
+		out = append(out, text[i])
+	}
+	return out
 }
 
 func runOf(data []byte, at int, fits func(byte) bool) int {

@@ -39,6 +39,9 @@ func scriptsOfExploits() []terms {
 func pdf(s *subject) []hit {
 	inflated := pdfText(s.data)
 	names := pdfNames(inflated)
+	if acts := (&terms{words: []string{"/Launch", "/JavaScript", "/JS"}}); acts.in(names) == "" {
+		return nil
+	}
 	has := func(name string) bool {
 		return regexp.MustCompile(regexp.QuoteMeta(name) + `[^A-Za-z0-9]`).Match(names)
 	}
@@ -81,16 +84,25 @@ func pdf(s *subject) []hit {
 
 // pdfNames is the text with the escapes in names undone: /J#61vaScript is /JavaScript.
 func pdfNames(data []byte) []byte {
-	if !bytes.Contains(data, []byte("#")) {
+	const escape = 3
+	if bytes.IndexByte(data, '#') < 0 {
 		return data
 	}
-	return regexp.MustCompile(`#[0-9a-fA-F]{2}`).ReplaceAllFunc(data, func(m []byte) []byte {
-		plain, err := hex.DecodeString(string(m[1:]))
-		if err != nil || plain[0] < ' ' || plain[0] > '~' {
-			return m
+	out := make([]byte, 0, len(data))
+	for {
+		i := bytes.IndexByte(data, '#')
+		if i < 0 || i+escape > len(data) {
+			return append(out, data...)
 		}
-		return plain
-	})
+		out = append(out, data[:i]...)
+		if plain, err := hex.DecodeString(string(data[i+1 : i+escape])); err == nil && plain[0] >= ' ' && plain[0] <= '~' {
+			out = append(out, plain[0])
+			data = data[i+escape:]
+			continue
+		}
+		out = append(out, '#')
+		data = data[i+1:]
+	}
 }
 
 // pdfText is the objects of a PDF and what is text in its streams. Pictures and fonts are left out.

@@ -48,10 +48,11 @@ func isNameless(s *subject) bool {
 
 // hasScriptWords knows a script by its beginning where its name says nothing.
 func hasScriptWords(data []byte) bool {
-	head := bytes.ToLower(data[:min(len(data), 4<<10)])
+	head := data[:min(len(data), subjectHead)]
 	if bytes.IndexByte(head, 0) >= 0 {
 		return false
 	}
+	head = bytes.ToLower(head)
 	for _, word := range []string{"<hta:application", "wscript.", "createobject(", "powershell", "@echo off", "activexobject", "<job"} {
 		if bytes.Contains(head, []byte(word)) {
 			return true
@@ -106,17 +107,18 @@ func script(s *subject) []hit {
 	text := scriptText(data)
 	found := &signs{}
 	meanings := found.find(text, scriptTerms())
+	starts := meanings["runs programs"] || meanings["runs machine code"]
+	if !starts && !meanings["runs what it makes"] {
+		return nil
+	}
 	measures := obfuscation(data, kind)
 	for _, m := range measures {
 		found.add(1, "%s", m)
 	}
-	starts := meanings["runs programs"] || meanings["runs machine code"]
 	covert := meanings["decodes"] || meanings["runs machine code"] || len(measures) > 0
 	fetches := meanings["fetches from the net"]
 	dropper := starts && fetches && (meanings["writes files"] || meanings["runs what it makes"])
 	switch {
-	case !starts && !meanings["runs what it makes"]:
-		return nil
 	case kind == hostScript || kind == noScript:
 		// A page's script makes objects as well, though none that runs programs.
 		page := isPageScript(text)
@@ -180,15 +182,24 @@ func plainText(data []byte) []byte {
 
 // scriptText is the script in lower case, with what breaks its words up taken away: carets, ticks, strings in pieces.
 func scriptText(data []byte) []byte {
-	lower := bytes.ToLower(data)
-	lower = regexp.MustCompile(`["'][ \t\r\n]*[+&][ \t\r\n]*["']`).ReplaceAll(lower, nil)
-	return bytes.Map(func(r rune) rune {
-		if r == '^' || r == '`' {
-			return -1
-		}
-		return r
-	}, lower)
+	return slices.DeleteFunc(joinStrings(bytes.ToLower(data)), func(c byte) bool { return c == '^' || c == '`' })
 }
+
+// jointEnd is where the next piece of a string begins, if a piece ends at a place and a sign joins both; else 0.
+func jointEnd(data []byte, at int) int {
+	i := runOf(data, at+1, isBlank)
+	if i >= len(data) || data[i] != '+' && data[i] != '&' {
+		return 0
+	}
+	if i = runOf(data, i+1, isBlank); i >= len(data) || !isQuote(data[i]) {
+		return 0
+	}
+	return i + 1
+}
+
+func isQuote(c byte) bool { return c == '"' || c == '\'' || c == '`' }
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 // obfuscation is what a script does to be unreadable.
 func obfuscation(data []byte, kind language) []string {
