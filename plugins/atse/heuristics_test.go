@@ -26,6 +26,9 @@ func scanFiles(t *testing.T, e *engine, files ...file) (found []string, report *
 		if strings.HasPrefix(f.name, "+") { // beside the one before
 			p.Parent, p.Names = i-2, []string{f.name[1:]}
 		}
+		if strings.HasPrefix(f.name, "=") { // in the first
+			p.Parent, p.Names = 0, []string{f.name[1:]}
+		}
 		m.Parts = append(m.Parts, p)
 	}
 	report, err := e.Scan(context.Background(), m)
@@ -50,6 +53,15 @@ func attachment(name, content string) []file { return []file{{"attachment", name
 
 func within(outer, outerContent, name, content string) []file {
 	return []file{{"attachment", outer, outerContent}, {"member", name, content}}
+}
+
+// many is a container with a file and so many others.
+func many(outer, inner file, others int) []file {
+	out := []file{outer, {"member", "0.txt", "x"}, inner}
+	for range others {
+		out = append(out, file{"member", "=0.txt", "x"})
+	}
+	return out
 }
 
 func runCases(t *testing.T, cases []suspectCase) {
@@ -183,6 +195,7 @@ func TestLinks(t *testing.T) {
 		{"a page", link(`..\Windows\System32\mshta.exe`, "https://a.example/x", ""), lnk},
 		{"a command line", link(`..\Windows\System32\cmd.exe`, `/c p^ow^er^sh^el^l -w hid`+"den", ""), lnk},
 		{"arguments out of sight", link(`..\Windows\System32\cmd.exe`, repeated(" ", 300)+"x", ""), lnk},
+		{"a shell with a document", link(`..\Windows\System32\cmd.exe`, "notes.txt", ""), ""},
 		{"a shell", link(`..\Windows\System32\cmd.exe`, "", ""), ""},
 		{"a program with a word", link(`..\Windows\System32\notepad.exe`, "-enc VwByAGkAdABlAC0ASABvAHMA", ""), ""},
 		{"a server on the net", link(`\\a.example@SSL\DavWWWRoot\x.exe`, "", `C:\Windows\System32\imageres.dll`), lnk},
@@ -248,11 +261,13 @@ func TestPrograms(t *testing.T) {
 	few := sectionOf{".rdata", 0x4000, 0, importsOf(1), 0}
 	packed := sectionOf{"UPX1", 0x2000, run | write, packedBytes(4096), 0}
 	empty := sectionOf{"UPX0", 0x1000, run | write, nil, 0x1000 + 1}
+	writable := sectionOf{".text", 0x1000, run | write, []byte(repeated("the quick brown fox ", 60)), 0}
 	exe := func(p []byte) []file { return attachment("a.exe", string(p)) }
 	runCases(t, []suspectCase{
 		{"as linkers make it", exe(programOf(0x1000, 0x4000, code, data)), ""},
 		{"packed", exe(programOf(0x2010, 0x4000, empty, packed, few)), "HEUR_PE_PACKED"},
 		{"packed code that may not be written", exe(programOf(0x2010, 0x4000, sectionOf{".text", 0x2000, run, packedBytes(4096), 0}, data)), ""},
+		{"code that may be written, and few libraries", exe(programOf(0x1000, 0x4000, writable, few)), ""},
 		{"starts outside and needs nothing", exe(programOf(0x9000, 0, code, data)), "HEUR_PE_PACKED"},
 		{"starts outside", exe(programOf(0x9000, 0x4000, code, data)), ""},
 		{"cut off", exe(programOf(0x1000, 0x4000, code, data)[:200]), ""},
@@ -270,6 +285,7 @@ func TestContainers(t *testing.T) {
 		{"a program in an archive", within("a.zip", "PK\x03\x04", "a.exe", program), ""},
 		{"a picture in a document", within("a.rtf", `{\rtf1 }`, "a.png", "\x89PNG\r\n\x1a\n"), ""},
 		{"a program in a disk image", within("a.dat", iso, "a.exe", program), "HEUR_DISGUISED_FILE"},
+		{"a program among many in a disk image", many(file{"attachment", "a.iso", iso}, file{"member", "+a.exe", program}, 20), ""},
 		{"a document in a disk image", within("a.iso", iso, "a.pdf", "%PDF-1.4"), ""},
 		{"two ends, alone in an archive", within("a.zip", "PK\x03\x04", "invoice.pdf.js", "x = 1"), "HEUR_DISGUISED_FILE"},
 		{"two ends, one of many", []file{{"attachment", "a.zip", "PK\x03\x04"}, {"member", "readme.txt", "x"}, {"member", "+report.html.js", "x = 1"}}, ""},
@@ -278,6 +294,52 @@ func TestContainers(t *testing.T) {
 		{"blanks and two ends", attachment("photo.jpg"+repeated(" ", 40)+".scr", "x"), "HEUR_DISGUISED_FILE"},
 		{"the direction turned, and alone", within("a.zip", "PK\x03\x04", "photo\u202egpj.scr", "x"), "HEUR_DISGUISED_FILE"},
 	})
+}
+
+func TestSignsAreNeverOne(t *testing.T) {
+	s := &signs{}
+	s.add(9, "a heavy sign")
+	if got := s.hit("HEUR_X", 2); len(got) > 0 {
+		t.Errorf("one sign is %v", got)
+	}
+	s.add(1, "another")
+	if got := s.hit("HEUR_X", 11); len(got) > 0 {
+		t.Errorf("two that weigh too little are %v", got)
+	}
+	if got := s.hit("HEUR_X", 10); len(got) != 1 || got[0].evidence != "a heavy sign; another" {
+		t.Errorf("two that weigh enough are %v", got)
+	}
+}
+
+// TestDecompressVBA reads the example of MS-OVBA 3.2.2, and texts of all lengths around where the width of a copy changes.
+func TestDecompressVBA(t *testing.T) {
+	example, err := hex.DecodeString("012fb00023616161626364658266007061676869" + "6a0138086" + "16b6c00306d6e6f700671027004107273747576107778797a003c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := decompressVBA(example, 1000); err != nil || string(got) != "#aaabcdefaaaaghijaaaaaklaaamnopqaaaaaaaaaaaarstuvwxyzaaa" {
+		t.Errorf("the example is %q, %v", got, err)
+	}
+	for n := range 300 {
+		text := repeated("Dim ab As String: ", 1)[:n%18] + string(packedBytes(n)) + repeated("ab", n)
+		if got, err := decompressVBA(compressVBA(text), 1<<20); err != nil || string(got) != text {
+			t.Fatalf("%d: %q, %v", n, got, err)
+		}
+	}
+	if _, err := decompressVBA([]byte{1, 0x00, 0x00}, 10); err == nil {
+		t.Error("a chunk without its mark was read")
+	}
+}
+
+// TestSuspectInTime: what is not looked at is told, and is no clean bill.
+func TestSuspectInTime(t *testing.T) {
+	ended, stop := context.WithCancel(t.Context())
+	stop()
+	p := part("attachment", simplestSuspect())
+	p.Names = []string{"a.lnk"}
+	if hits, err := suspect(ended, readers(), &scanner.Message{Parts: []scanner.Part{p}}, &p); err == nil {
+		t.Errorf("after the end, found is %v", hits)
+	}
 }
 
 // TestSimplestSuspect is what the proofs build on: one file, one possible detection.
