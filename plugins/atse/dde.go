@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"html"
 	"path"
 	"regexp"
@@ -11,7 +10,7 @@ import (
 
 const maxFieldsXML = 8 << 20 // of a document's text
 
-// ddeStarter is a field or cell that asks for data from a program, and starts it for that.
+// ddeProgram are programs that a field or a cell may ask for data, which starts them.
 const ddeProgram = `cmd|powershell|pwsh|mshta|wscript|cscript|rundll32|regsvr32|msiexec|certutil|bitsadmin|msexcel|excel|winword`
 
 func isFieldsXML(s *subject) bool {
@@ -116,7 +115,7 @@ func isSheetText(s *subject) bool {
 // sheetText looks at tables in plain text, which Excel opens: formulas that start programs, macros in SYLK, and web queries.
 func sheetText(s *subject) []hit {
 	data := plainText(s.data[:min(len(s.data), 4<<20)])
-	lower := bytes.ToLower(data)
+	lower := asciiLower(data)
 	if begins(data, "ID;") {
 		if hits := sylk(lower); len(hits) > 0 {
 			return hits
@@ -145,51 +144,4 @@ func sylk(lower []byte) []hit {
 		found.add(0, "the sheet is of macros")
 	}
 	return found.hit("HEUR_XLM_AUTORUN", 3)
-}
-
-// isRelations knows the relations of a document.
-func isRelations(s *subject) bool {
-	return s.part.Kind == "member" && strings.HasSuffix(s.base(), ".rels")
-}
-
-// relations finds what a document fetches from the net when it is opened.
-func relations(s *subject) []hit {
-	for _, tag := range regexp.MustCompile(`(?s)<Relationship\b[^>]*>`).FindAll(s.data[:min(len(s.data), 1<<20)], 10_000) {
-		if !bytes.Contains(tag, []byte("xternal")) || !strings.EqualFold(attribute(tag, "TargetMode"), "External") {
-			continue
-		}
-		kind, target := attribute(tag, "Type"), attribute(tag, "Target")
-		kind = path.Base(kind)
-		found := &signs{}
-		switch kind {
-		case "attachedTemplate", "oleObject", "frame", "subDocument", "aFChunk", "externalLinkPath":
-		default:
-			continue
-		}
-		lower := strings.ToLower(target)
-		name := "HEUR_TEMPLATE_REMOTE"
-		switch {
-		case strings.HasPrefix(lower, "mhtml:") || strings.Contains(lower, "ms-msdt:") || strings.Contains(lower, "!x-usc:") ||
-			kind == "oleObject" && strings.HasPrefix(lower, "http") && strings.HasSuffix(lower, "!"):
-			found.add(2, "the target is of the shape of an exploit (%s)", quoted(target))
-			name = "EXPL_CVE-2022-30190"
-		case kind == "externalLinkPath": // workbooks that refer to another workbook are common
-			continue
-		case regexp.MustCompile(`^(?:https?|ftp):`).MatchString(lower), regexp.MustCompile(`^(?:file:)?[\\/]{2,}[^\\/]*[.@][^\\/]*[\\/]`).MatchString(lower):
-			found.add(1, "the target is on a server (%s)", quoted(target))
-		default:
-			continue
-		}
-		found.add(1, "%s is fetched when the document is opened", fmt.Sprintf("its %s", kind))
-		return found.hit(name, 2)
-	}
-	return nil
-}
-
-func attribute(tag []byte, name string) string {
-	m := regexp.MustCompile(`\b` + name + `\s*=\s*(?:"([^"]*)"|'([^']*)')`).FindSubmatch(tag)
-	if m == nil {
-		return ""
-	}
-	return html.UnescapeString(string(m[1]) + string(m[2]))
 }

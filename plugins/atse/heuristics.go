@@ -214,3 +214,14 @@ func begins(data []byte, marks ...string) bool {
 	}
 	return false
 }
+
+// asciiLower is a copy in lower case with every byte in its place, whatever its encoding.
+func asciiLower(data []byte) []byte {
+	out := bytes.Clone(data)
+	for i, c := range out {
+		if c >= 'A' && c <= 'Z' {
+			out[i] = c | 0x20
+		}
+	}
+	return out
+}

@@ -21,7 +21,7 @@ func isMarkup(s *subject) bool {
 	if s.part.Kind == "html" {
 		return true
 	}
-	head := bytes.ToLower(bytes.TrimLeft(s.data[:min(len(s.data), 1024)], " \t\r\n\xef\xbb\xbf"))
+	head := asciiLower(bytes.TrimLeft(s.data[:min(len(s.data), 1024)], " \t\r\n\xef\xbb\xbf"))
 	return begins(head, "<!doctype html", "<html", "<script", "<svg", "<body") || begins(head, "<?xml") && bytes.Contains(head, []byte("<svg"))
 }
 
@@ -30,7 +30,7 @@ func markup(s *subject) []hit {
 	if !holdsScript(data) {
 		return nil
 	}
-	lower := bytes.ToLower(plainText(data))
+	lower := asciiLower(plainText(data))
 	if bytes.Contains(lower[:min(len(lower), 4<<10)], []byte("<svg")) && !bytes.Contains(lower, []byte("<html")) {
 		return svg(lower)
 	}

@@ -48,6 +48,7 @@ func TestContentSignatures(t *testing.T) {
 		{"behind the entry point", "A:1:EP+3:" + h("entry point"), program, false},
 		{"of programs alone", "A:1:*:" + h("entry"), "entry", false},
 		{"of pages, in lower case", "A:3:*:" + h("<evil>"), "<HTML><EVIL>", true},
+		{"of pages, whatever their encoding", "A:3:*:" + h("<evil>") + "e9" + h("t"), "<HTML>\xe8<EVIL>\xe9T", true},
 		{"of texts", "A:7:*:" + h("evil"), "EVIL\x00", false},
 		{"of texts, in lower case", "A:7:*:" + h("evil") + ":10:20", "so EVIL", true},
 	} {

@@ -46,7 +46,7 @@ func pdf(s *subject) []hit {
 		return regexp.MustCompile(regexp.QuoteMeta(name) + `[^A-Za-z0-9]`).Match(names)
 	}
 	var hits []hit
-	lower := bytes.ToLower(names)
+	lower := asciiLower(names)
 	starts := has("/OpenAction") || has("/AA")
 	if i := bytes.Index(names, []byte("/Launch")); i >= 0 {
 		found := &signs{}

@@ -55,7 +55,7 @@ func rtf(s *subject) []hit {
 
 // rtfObject tells what is odd in an object's content.
 func rtfObject(found *signs, data []byte, offset int) (exploit string) {
-	lower := bytes.ToLower(data[:min(len(data), 256)])
+	lower := asciiLower(data[:min(len(data), 256)])
 	// Class identifiers as they stand in a compound file: Equation 3.0, and the moniker of an address.
 	const equationClass = "\x02\xce\x02\x00\x00\x00\x00\x00\xc0\x00\x00\x00\x00\x00\x00\x46"
 	const addressMoniker = "\xe0\xc9\xea\x79\xf9\xba\xce\x11\x8c\x82\x00\xaa\x00\x4b\xa9\x0b"

@@ -52,7 +52,7 @@ func hasScriptWords(data []byte) bool {
 	if bytes.IndexByte(head, 0) >= 0 {
 		return false
 	}
-	head = bytes.ToLower(head)
+	head = asciiLower(head)
 	for _, word := range []string{"<hta:application", "wscript.", "createobject(", "powershell", "@echo off", "activexobject", "<job"} {
 		if bytes.Contains(head, []byte(word)) {
 			return true
@@ -182,7 +182,7 @@ func plainText(data []byte) []byte {
 
 // scriptText is the script in lower case, with what breaks its words up taken away: carets, ticks, strings in pieces.
 func scriptText(data []byte) []byte {
-	return slices.DeleteFunc(joinStrings(bytes.ToLower(data)), func(c byte) bool { return c == '^' || c == '`' })
+	return slices.DeleteFunc(joinStrings(asciiLower(data)), func(c byte) bool { return c == '^' || c == '`' })
 }
 
 // jointEnd is where the next piece of a string begins, if a piece ends at a place and a sign joins both; else 0.

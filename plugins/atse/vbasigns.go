@@ -72,7 +72,7 @@ func macros(p *project) []hit {
 
 // macroText is the source in lower case, without comments, continued lines and strings in pieces made whole.
 func macroText(source []byte) []byte {
-	lower := bytes.ReplaceAll(bytes.ToLower(source), []byte("\r"), nil)
+	lower := bytes.ReplaceAll(asciiLower(source), []byte("\r"), nil)
 	lower = bytes.ReplaceAll(lower, []byte(" _\n"), []byte(" "))
 	var out []byte
 	for line := range bytes.Lines(lower) {
@@ -86,8 +86,8 @@ func macroText(source []byte) []byte {
 // stomped finds macros whose source was taken away, while the compiled form stayed: Office runs it, and readers of sources see nothing. The
 // names in it are all that is read of the compiled form.
 func stomped(p *project, text []byte) []hit {
-	names := bytes.ToLower(p.names)
-	compiled := bytes.ToLower(p.cached)
+	names := asciiLower(p.names)
+	compiled := asciiLower(p.cached)
 	start := regexp.MustCompile(`(?:^|[^a-z0-9_])(auto_?open|auto_?exec|auto_?close|document_open|document_close|workbook_open)(?:$|[^a-z0-9_])`).FindSubmatch(names)
 	if start == nil || bytes.Contains(text, start[1]) {
 		return nil
