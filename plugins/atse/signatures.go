@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -18,14 +19,14 @@ import (
 	"github.com/postern-mail/postern/sdk/scanner"
 )
 
-// signatures are hash signatures by digest.
+// signatures are those of one file.
 type signatures struct {
 	// md5 is looked into only for files of a size that some MD5 signature has: the core gives SHA-1 and SHA-256, but no MD5.
 	md5      map[string][]signature
 	md5Sizes map[int64]bool
 	anySize  bool // some MD5 signature is for any size
 	sha      map[string][]signature
-	files    int
+	content  contentSignatures
 }
 
 type signature struct {
@@ -33,35 +34,24 @@ type signature struct {
 	size int64 // -1: any
 }
 
-// maxSignatureFile bounds one file of signatures.
-const maxSignatureFile = 512 << 20
+// Bounds of one file of signatures.
+const (
+	maxSignatureFile = 512 << 20
+	maxSignatureLine = 64 << 10
+)
 
-// loadSignatures reads .hdb and .hsb files. What does not load is told, file and line, and the others serve.
-func loadSignatures(paths []string) (s *signatures, problems []string) {
-	s = &signatures{md5: map[string][]signature{}, md5Sizes: map[int64]bool{}, sha: map[string][]signature{}}
-	for _, path := range paths {
-		files, err := signatureFiles(path)
-		if err != nil {
-			problems = append(problems, err.Error())
-		}
-		for _, file := range files {
-			if err := s.load(file); err != nil {
-				problems = append(problems, err.Error())
-				continue
-			}
-			s.files++
-		}
-	}
-	return s, problems
+func isSignatureFile(name string) bool {
+	return slices.Contains([]string{".hdb", ".hsb", ".ndb"}, filepath.Ext(name))
 }
 
+// signatureFiles are the files at and below a path.
 func signatureFiles(path string) ([]string, error) {
 	var files []string
 	err := filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if ext := filepath.Ext(name); !entry.IsDir() && (ext == ".hdb" || ext == ".hsb") {
+		if !entry.IsDir() && isSignatureFile(name) {
 			files = append(files, name)
 		}
 		return nil
@@ -70,46 +60,58 @@ func signatureFiles(path string) ([]string, error) {
 	return files, err
 }
 
-// load reads one file; of one that holds a bad line nothing is taken.
-func (s *signatures) load(path string) error {
+// loadSignatures reads one file; of one that holds a bad line nothing is taken. Signatures of a kind that is not supported are told, and the
+// others of the file serve.
+func loadSignatures(path string) (s *signatures, unsupported []string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	defer f.Close()
+	s = &signatures{md5: map[string][]signature{}, md5Sizes: map[int64]bool{}, sha: map[string][]signature{}}
 	lines := bufio.NewScanner(io.LimitReader(f, maxSignatureFile))
-	fresh := map[string][]signature{}
+	lines.Buffer(nil, maxSignatureLine)
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		digest, sig, err := parseSignature(line)
-		if err != nil {
-			return fmt.Errorf("%s:%d: %w", path, n, err)
+		switch err := s.add(filepath.Ext(path), line); {
+		case errors.Is(err, errUnsupported):
+			unsupported = append(unsupported, fmt.Sprintf("%s:%d: %v", path, n, err))
+		case err != nil:
+			return nil, nil, fmt.Errorf("%s:%d: %w", path, n, err)
 		}
-		fresh[digest] = append(fresh[digest], sig)
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	for digest, list := range fresh {
-		s.add(digest, list)
+	return s, unsupported, nil
+}
+
+func (s *signatures) add(extension, line string) error {
+	if extension == ".ndb" {
+		sig, err := parseContentSignature(line)
+		if err != nil {
+			return err
+		}
+		return s.content.add(sig)
 	}
+	digest, sig, err := parseSignature(line)
+	if err != nil {
+		return err
+	}
+	if len(digest) != 2*md5.Size {
+		s.sha[digest] = append(s.sha[digest], sig)
+		return nil
+	}
+	s.md5[digest] = append(s.md5[digest], sig)
+	s.md5Sizes[sig.size] = true
+	s.anySize = s.anySize || sig.size < 0
 	return nil
 }
 
-func (s *signatures) add(digest string, list []signature) {
-	if len(digest) != 2*md5.Size {
-		s.sha[digest] = append(s.sha[digest], list...)
-		return
-	}
-	s.md5[digest] = append(s.md5[digest], list...)
-	for _, sig := range list {
-		s.md5Sizes[sig.size] = true
-		s.anySize = s.anySize || sig.size < 0
-	}
-}
+func (s *signatures) count() int { return len(s.sha) + len(s.md5) + s.content.count }
 
 // parseSignature reads HashString:FileSize:MalwareName[:MinFL[:MaxFL]]; a size of "*" is any.
 func parseSignature(line string) (digest string, sig signature, err error) {
@@ -130,33 +132,31 @@ func parseSignature(line string) (digest string, sig signature, err error) {
 	return digest, sig, nil
 }
 
-func (s *signatures) version() string {
-	return fmt.Sprintf("built-in 1, %d signatures from %d files", len(s.sha)+len(s.md5), s.files)
-}
-
 // match returns the malware's name and why, or "".
 func (s *signatures) match(part *scanner.Part) (name, evidence string, err error) {
-	isTest, err := isEICAR(part)
-	if err != nil {
-		return "", "", err
-	}
-	if isTest {
-		return eicarName, "the content is the EICAR test file", nil
-	}
 	for _, digest := range []string{part.SHA256, part.SHA1} {
 		if name := find(s.sha[digest], part.Size); name != "" {
 			return name, "hash " + digest, nil
 		}
 	}
-	if !s.anySize && !s.md5Sizes[part.Size] {
+	if s.anySize || s.md5Sizes[part.Size] {
+		digest, err := digestOf(part.Body, md5.New())
+		if err != nil {
+			return "", "", err
+		}
+		if name := find(s.md5[digest], part.Size); name != "" {
+			return name, "hash " + digest, nil
+		}
+	}
+	if s.content.count == 0 {
 		return "", "", nil
 	}
-	digest, err := digestOf(part.Body, md5.New())
+	data, err := beginning(part, maxContent)
 	if err != nil {
 		return "", "", err
 	}
-	if name := find(s.md5[digest], part.Size); name != "" {
-		return name, "hash " + digest, nil
+	if sig, at := s.content.find(data); sig != nil {
+		return sig.name, fmt.Sprintf("its bytes at %d", at), nil
 	}
 	return "", "", nil
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/hex"
+
+	"github.com/postern-mail/postern/sdk/compound"
 )
 
 // format is one kind of container.
@@ -67,7 +69,7 @@ func formats() []format {
 		{name: "zip", matches: begins("PK\x03\x04", "PK\x05\x06", "PK\x07\x08PK", "PK00PK"), open: (*job).zip},
 		{name: "picture", matches: isPicture, open: (*job).picture},
 		{name: "pdf", matches: isPDF, open: (*job).pdf, polyglot: true},
-		{name: "ole", matches: begins(oleMagic), open: (*job).ole},
+		{name: "ole", matches: begins(compound.Magic), open: (*job).ole},
 		{name: "rar", matches: begins("Rar!\x1a\x07", "RE~^"), open: (*job).rar},
 		{name: "7z", matches: begins(sevenMagic), open: (*job).sevenzip},
 		{name: "gzip", matches: begins("\x1f\x8b"), open: (*job).gzip},
@@ -113,7 +115,7 @@ func formats() []format {
 func containers() []string {
 	var out []string
 	for _, mark := range []string{
-		"PK\x03\x04", "PK\x05\x06", "PK\x07\x08", "PK00", oleMagic, "Rar!\x1a\x07", "RE~^", sevenMagic, "\x1f\x8b", "BZh", "\xfd7zXZ\x00",
+		"PK\x03\x04", "PK\x05\x06", "PK\x07\x08", "PK00", compound.Magic, "Rar!\x1a\x07", "RE~^", sevenMagic, "\x1f\x8b", "BZh", "\xfd7zXZ\x00",
 		"\x28\xb5\x2f\xfd", "\x04\x22\x4d\x18", "\x02\x21\x4c\x18", "LZIP\x01", "07070", "\xc7\x71", "\x71\xc7", "!<arch>\n",
 		"MSCF\x00\x00\x00\x00", "SZDD\x88\xf0", "SZ \x88\xf0", "\x78\x9f\x3e\x22", "{\\rt", oneSection, oneTOC, "\x60\xea", "ITSF", "\x1f\x9d",
 		"\xed\xab\xee\xdb", "MSWIM", "xar!", "hsqs", "sqsh", "conectix", "vhdxfile", "KDMV", "MZ", "\x7fELF", "From ", "%PDF-",

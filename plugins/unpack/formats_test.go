@@ -17,6 +17,8 @@ import (
 	"github.com/makiuchi-d/gozxing"
 	"github.com/makiuchi-d/gozxing/qrcode"
 	"github.com/pierrec/lz4/v4"
+
+	"github.com/postern-mail/postern/sdk/compound/compoundtest"
 )
 
 // words2 is what the seeds hold; words is a text of 72 KB, larger than the window of Deflate.
@@ -81,9 +83,9 @@ func TestEveryFormatGivesItsFiles(t *testing.T) {
 		{"rtf with a package", "a.rtf", rtfOf("Package", packageOf("a.exe", "abc")[4:]), []string{"a.exe=abc"}},
 		{"rtf with an object", "a.rtf", rtfOf("Word.Document", []byte("abc")), []string{"Word.Document=abc"}},
 		{"onenote", "a.one", oneNoteOf("abc"), []string{"object-1.bin=abc"}},
-		{"ole package", "a.doc", oleOf("Ole10Native", string(packageOf("a.exe", "abc"))), []string{"a.exe=abc"}},
-		{"ole stream that is a program", "a.msi", oleOf("Binary.x", program), []string{"Binary.x=..."}},
-		{"msg", "a.msg", oleOf("__properties_version1.0", "x", "__substg1.0_3707001E", "a.txt", "__substg1.0_37010102", "abc"), []string{"a.txt=..."}},
+		{"ole package", "a.doc", compoundtest.File("Ole10Native", string(packageOf("a.exe", "abc"))), []string{"a.exe=abc"}},
+		{"ole stream that is a program", "a.msi", compoundtest.File("Binary.x", program), []string{"Binary.x=..."}},
+		{"msg", "a.msg", compoundtest.File("__properties_version1.0", "x", "__substg1.0_3707001E", "a.txt", "__substg1.0_37010102", "abc"), []string{"a.txt=..."}},
 		{"pdf", "a.pdf", []byte("%PDF-1.4\n1 0 obj\n<< /Type /EmbeddedFile /Length 3 >>\nstream\nabc\nendstream\n%%EOF"), []string{"embedded-1=abc"}},
 		{"pdf, deflated, with the name escaped", "a.pdf",
 			append(append([]byte("%PDF-1.4\n1 0 obj\n<< /Type /Embedded#46ile /Filter /FlateDecode >>\nstream\n"), zlibOf(t, "abc")...), "\nendstream\n"...),

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/postern-mail/postern/sdk/unpacker"
+
+	"github.com/postern-mail/postern/sdk/compound/compoundtest"
 )
 
 // fuzzReader feeds one reader. It may give whatever it likes, but an error that ends the call has to be the emitter's, and what it emits has
@@ -89,8 +91,8 @@ func FuzzOneNote(f *testing.F) {
 	fuzzReader(f, (*job).oneNote, oneNoteOf("abc"), append([]byte(oneSection), program...))
 }
 func FuzzOLE(f *testing.F) {
-	fuzzReader(f, (*job).ole, oleOf("Ole10Native", string(packageOf("a.exe", "abc"))),
-		oleOf("__properties_version1.0", "x", "__substg1.0_37010102", "abc"), oleOf("Workbook", "\x09\x08\x00\x00\x2f\x00\x04\x00\x01\x00\x01\x00"))
+	fuzzReader(f, (*job).ole, compoundtest.File("Ole10Native", string(packageOf("a.exe", "abc"))),
+		compoundtest.File("__properties_version1.0", "x", "__substg1.0_37010102", "abc"), compoundtest.File("Workbook", "\x09\x08\x00\x00\x2f\x00\x04\x00\x01\x00\x01\x00"))
 }
 
 func FuzzPowerPoint(f *testing.F) {

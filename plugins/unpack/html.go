@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/postern-mail/postern/sdk/compound"
 )
 
 func isHTML(f file) bool {
@@ -196,7 +198,7 @@ func isWorthwhile(content []byte) bool {
 		return false
 	}
 	lower := bytes.ToLower(content[:min(len(content), 256)])
-	return begins("MZ", "PK\x03\x04", oleMagic, "%PDF-", "MSCF\x00\x00\x00\x00", "Rar!\x1a\x07", sevenMagic, "{\\rtf", "\x7fELF", "\x1f\x8b\x08", "ITSF",
+	return begins("MZ", "PK\x03\x04", compound.Magic, "%PDF-", "MSCF\x00\x00\x00\x00", "Rar!\x1a\x07", sevenMagic, "{\\rtf", "\x7fELF", "\x1f\x8b\x08", "ITSF",
 		oneSection, "L\x00\x00\x00\x01\x14\x02\x00", "Rar!")(f) || isSupportedPicture(content) || has("CD001", 32769)(f) ||
 		bytes.Contains(lower, []byte("<html")) || bytes.Contains(lower, []byte("<!doctype")) || bytes.Contains(lower, []byte("<script")) ||
 		bytes.HasPrefix(lower, []byte("powershell")) || bytes.Contains(lower, []byte("wscript."))
@@ -207,7 +209,7 @@ func isSupportedPicture(content []byte) bool { return isPicture(file{data: conte
 // extensionOf is a name's end for a file that has no name.
 func extensionOf(content []byte) string {
 	for mark, extension := range map[string]string{
-		"MZ": ".exe", "PK\x03\x04": ".zip", "%PDF-": ".pdf", oleMagic: ".ole", "Rar!": ".rar", sevenMagic: ".7z", "{\\rt": ".rtf", "<": ".html",
+		"MZ": ".exe", "PK\x03\x04": ".zip", "%PDF-": ".pdf", compound.Magic: ".ole", "Rar!": ".rar", sevenMagic: ".7z", "{\\rt": ".rtf", "<": ".html",
 	} {
 		if bytes.HasPrefix(content, []byte(mark)) {
 			return extension

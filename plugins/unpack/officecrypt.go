@@ -17,6 +17,8 @@ import (
 	"io"
 	"path"
 	"strings"
+
+	"github.com/postern-mail/postern/sdk/compound"
 )
 
 // officeDefault is the password that Office tries by itself, so that a file sealed with it opens without a question.
@@ -36,8 +38,8 @@ type sealing interface {
 }
 
 // encryptedPackage opens a document of Office 2007 and later that is sealed with a password.
-func (j *job) encryptedPackage(f file, o *oleFile) error {
-	info, err := o.read("EncryptionInfo")
+func (j *job) encryptedPackage(f file, o *compound.File) error {
+	info, err := o.Read("EncryptionInfo")
 	if err != nil {
 		return err
 	}
@@ -52,7 +54,7 @@ func (j *job) encryptedPackage(f file, o *oleFile) error {
 	if found == nil {
 		return j.sealed(f)
 	}
-	sealed, err := o.read("EncryptedPackage")
+	sealed, err := o.Read("EncryptedPackage")
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+
+	"github.com/postern-mail/postern/sdk/compound"
 )
 
 // oldRC4 is the encryption of Office 97 (2.3.6): 40 bits, MD5.
@@ -78,14 +80,14 @@ func decryptBlocks(s streamSealing, data []byte, block int, plain func(at int) b
 }
 
 // encryptedDocument opens .doc, .xls and .ppt that are sealed with a password: their streams are emitted in the clear.
-func (j *job) encryptedDocument(f file, o *oleFile) error {
+func (j *job) encryptedDocument(f file, o *compound.File) error {
 	var info []byte
 	var streams []string
 	plainUntil := map[string]int{}
 	block := 512
 	switch {
-	case o.has("WordDocument"):
-		word, err := o.read("WordDocument")
+	case o.Has("WordDocument"):
+		word, err := o.Read("WordDocument")
 		if err != nil || len(word) < 32 {
 			return err
 		}
@@ -101,17 +103,17 @@ func (j *job) encryptedDocument(f file, o *oleFile) error {
 			table = "1Table"
 		}
 		header := int(binary.LittleEndian.Uint32(word[14:]))
-		if info, err = o.read(table); err != nil {
+		if info, err = o.Read(table); err != nil {
 			return err
 		}
 		const fibBase = 68
 		plainUntil["WordDocument"], plainUntil[table] = fibBase, header
 		streams = []string{"WordDocument", table, "Data"}
-	case o.has("Workbook") || o.has("Book"):
+	case o.Has("Workbook") || o.Has("Book"):
 		return j.encryptedWorkbook(f, o)
-	case o.has("PowerPoint Document"):
+	case o.Has("PowerPoint Document"):
 		const encryptedToken = "\xdf\xc4\xd1\xf3"
-		if user, err := o.read("Current User"); err == nil && len(user) >= 16 && string(user[12:16]) == encryptedToken {
+		if user, err := o.Read("Current User"); err == nil && len(user) >= 16 && string(user[12:16]) == encryptedToken {
 			return j.sealed(f)
 		}
 		return nil
@@ -123,10 +125,10 @@ func (j *job) encryptedDocument(f file, o *oleFile) error {
 		return err
 	}
 	for _, name := range streams {
-		if !o.has(name) {
+		if !o.Has(name) {
 			continue
 		}
-		data, err := o.read(name)
+		data, err := o.Read(name)
 		if err != nil {
 			return err
 		}
@@ -154,13 +156,13 @@ func (j *job) openStreams(f file, info []byte) (s streamSealing, found *password
 }
 
 // encryptedWorkbook decrypts a workbook's records; their headers, and some records, are never encrypted (MS-XLS 2.2.10).
-func (j *job) encryptedWorkbook(f file, o *oleFile) error {
+func (j *job) encryptedWorkbook(f file, o *compound.File) error {
 	const filePass, boundSheet, block = 0x2f, 0x85, 1024
 	name := "Workbook"
-	if !o.has(name) {
+	if !o.Has(name) {
 		name = "Book"
 	}
-	data, err := o.read(name)
+	data, err := o.Read(name)
 	if err != nil {
 		return err
 	}

@@ -9,16 +9,18 @@ import (
 	"io"
 	"strings"
 	"unicode/utf16"
+
+	"github.com/postern-mail/postern/sdk/compound"
 )
 
 // ole emits what is embedded in a compound file: objects of documents, attachments of messages, and streams that are containers or
 // programs. What its own streams mean is for scanners, which read the file itself.
 func (j *job) ole(f file) error {
-	o, err := readOLE(f.data)
+	o, err := compound.Read(f.data)
 	if o == nil {
 		return err
 	}
-	if o.has("EncryptedPackage") && o.has("EncryptionInfo") {
+	if o.Has("EncryptedPackage") && o.Has("EncryptionInfo") {
 		return j.encryptedPackage(f, o)
 	}
 	broken := err
@@ -28,10 +30,10 @@ func (j *job) ole(f file) error {
 		}
 		broken = errors.Join(broken, err)
 	}
-	if o.isMessage() {
+	if isMessage(o) {
 		return errors.Join(j.msg(f, o), broken)
 	}
-	for _, path := range o.paths {
+	for _, path := range o.Paths {
 		if err := j.oleStream(f, o, path); err != nil {
 			if ends(err) {
 				return err
@@ -42,31 +44,31 @@ func (j *job) ole(f file) error {
 	return broken
 }
 
-func (j *job) oleStream(f file, o *oleFile, path string) error {
+func (j *job) oleStream(f file, o *compound.File, path string) error {
 	base := path[strings.LastIndexByte(path, '/')+1:]
 	switch {
 	case base == "Ole10Native":
-		data, err := o.read(path)
+		data, err := o.Read(path)
 		if err != nil {
 			return err
 		}
 		name, content := readPackage(data)
 		return j.bytes(f, name, content)
 	case base == "PowerPoint Document":
-		data, err := o.read(path)
+		data, err := o.Read(path)
 		if err != nil {
 			return err
 		}
 		return j.powerPoint(f, data)
 	}
-	start, err := o.readSome(path, 64)
+	start, err := o.ReadSome(path, 64)
 	if err != nil {
 		return err
 	}
 	if !isEmbedded(start) {
 		return nil
 	}
-	data, err := o.read(path)
+	data, err := o.Read(path)
 	if err != nil {
 		return err
 	}
@@ -76,7 +78,7 @@ func (j *job) oleStream(f file, o *oleFile, path string) error {
 // isEmbedded knows streams that are files of their own.
 func isEmbedded(start []byte) bool {
 	f := file{data: start}
-	return len(start) > 8 && begins("MZ\x90\x00", "PK\x03\x04", oleMagic, "%PDF-", "MSCF\x00\x00\x00\x00", "Rar!\x1a\x07", sevenMagic, "{\\rtf",
+	return len(start) > 8 && begins("MZ\x90\x00", "PK\x03\x04", compound.Magic, "%PDF-", "MSCF\x00\x00\x00\x00", "Rar!\x1a\x07", sevenMagic, "{\\rtf",
 		"\x7fELF")(f)
 }
 
@@ -176,8 +178,8 @@ func (j *job) powerPoint(f file, data []byte) error {
 }
 
 // isMessage knows Outlook's .msg files.
-func (o *oleFile) isMessage() bool {
-	for _, path := range o.paths {
+func isMessage(o *compound.File) bool {
+	for _, path := range o.Paths {
 		if strings.HasPrefix(path, "__properties_version1.0") || strings.HasPrefix(path, "__nameid_version1.0") {
 			return true
 		}
@@ -186,20 +188,20 @@ func (o *oleFile) isMessage() bool {
 }
 
 // msg emits the body and the attachments of a message, and of the messages attached to it.
-func (j *job) msg(f file, o *oleFile) error {
+func (j *job) msg(f file, o *compound.File) error {
 	text := func(prefix string, ids ...string) string {
 		for _, id := range ids {
-			if data, err := o.read(prefix + "__substg1.0_" + id + "001F"); err == nil {
+			if data, err := o.Read(prefix + "__substg1.0_" + id + "001F"); err == nil {
 				return fromUTF16(data)
 			}
-			if data, err := o.read(prefix + "__substg1.0_" + id + "001E"); err == nil {
+			if data, err := o.Read(prefix + "__substg1.0_" + id + "001E"); err == nil {
 				return string(bytes.TrimRight(data, "\x00"))
 			}
 		}
 		return ""
 	}
 	var broken error
-	for _, path := range o.paths {
+	for _, path := range o.Paths {
 		i := strings.Index(path, "__substg1.0_")
 		if i < 0 || strings.HasPrefix(path, "__nameid_version1.0") { // there the numbers are of names
 			continue
@@ -220,7 +222,7 @@ func (j *job) msg(f file, o *oleFile) error {
 		default:
 			continue
 		}
-		data, err := o.read(path)
+		data, err := o.Read(path)
 		if err == nil && id == "10090102" {
 			data, err = decompressRTF(data)
 		}

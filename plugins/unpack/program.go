@@ -8,6 +8,8 @@ import (
 	"hash/crc32"
 	"io"
 	"strings"
+
+	"github.com/postern-mail/postern/sdk/compound"
 )
 
 // program looks for archives in a program: those that open themselves have one behind or among their sections.
@@ -90,7 +92,7 @@ func (j *job) carveFiles(f file, data []byte) error {
 	number := 0
 	for at := 1; at < len(data) && number < 32; {
 		next := len(data)
-		for _, mark := range []string{"MZ", "PK\x03\x04", oleMagic, "%PDF-", "{\\rtf"} {
+		for _, mark := range []string{"MZ", "PK\x03\x04", compound.Magic, "%PDF-", "{\\rtf"} {
 			for from := at; from < next; {
 				i := bytes.Index(data[from:next], []byte(mark))
 				if i < 0 {

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+
+	"github.com/postern-mail/postern/sdk/compound"
 )
 
 // rtf emits the objects that stand in hexadecimal behind \objdata, and the links of fields.
@@ -158,7 +160,7 @@ func readObject(data []byte) (name string, content []byte) {
 
 // embeddedAnywhere finds a compound file behind a damaged header.
 func embeddedAnywhere(data []byte) (name string, content []byte) {
-	if i := bytes.Index(data, []byte(oleMagic)); i > 0 {
+	if i := bytes.Index(data, []byte(compound.Magic)); i > 0 {
 		return "", data[i:]
 	}
 	return "", data

@@ -15,6 +15,9 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 )
 
+// maxStream bounds a stream that is read into memory.
+const maxStream = 64 << 20
+
 // windowBytes bounds the window or dictionary that a compressed file may ask for.
 const windowBytes = 64 << 20
 

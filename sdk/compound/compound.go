@@ -1,4 +1,6 @@
-package main
+// Package compound reads compound files (MS-CFB), the containers of Office's old documents, of Outlook's messages and of installers: bytes
+// go in, streams by their paths come out.
+package compound
 
 import (
 	"encoding/binary"
@@ -9,24 +11,30 @@ import (
 	"unicode/utf16"
 )
 
-const oleMagic = "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+// Magic is what every compound file begins with.
+const Magic = "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
-// maxStream bounds a stream that is read into memory.
-const maxStream = 64 << 20
+// Bounds of what is read.
+const (
+	maxStream  = 64 << 20 // of one stream, into memory
+	maxEntries = 100_000  // of the directory
+)
 
-// oleFile is a compound file (MS-CFB). The reader is ours because the library that would serve follows chains of sectors that lead back to
+// File is a compound file. The reader is ours because the library that would serve follows chains of sectors that lead back to
 // themselves without end; here every walk is as long as there are sectors at most.
-type oleFile struct {
+type File struct {
+	// Paths are those of the streams, in the file's order, storages joined by "/".
+	Paths []string
+
 	data       []byte
 	sectorSize int
 	table      []uint32 // the next sector of every sector
 	small      []uint32 // the same for small sectors
 	smallData  []byte
-	paths      []string // of streams, in the file's order, storages joined by "/"
-	streams    map[string]oleStream
+	streams    map[string]stream
 }
 
-type oleStream struct {
+type stream struct {
 	start uint32
 	size  uint64
 }
@@ -40,8 +48,8 @@ const (
 
 const smallSector, smallLimit = 64, 4096
 
-// readOLE reads the tables and the directory. What could be read comes with the error.
-func readOLE(data []byte) (*oleFile, error) {
+// Read reads the tables and the directory. What could be read comes with the error; the data must not change while the file is in use.
+func Read(data []byte) (*File, error) {
 	const header, inHeader = 512, 109
 	if len(data) < header {
 		return nil, io.ErrUnexpectedEOF
@@ -51,7 +59,7 @@ func readOLE(data []byte) (*oleFile, error) {
 	if shift < 7 || shift > 16 {
 		return nil, errors.New("size of sectors")
 	}
-	o := &oleFile{data: data, sectorSize: 1 << shift, streams: map[string]oleStream{}}
+	o := &File{data: data, sectorSize: 1 << shift, streams: map[string]stream{}}
 	most := len(data)/o.sectorSize + 1
 	var tables []uint32
 	for i := range inHeader {
@@ -91,7 +99,7 @@ func words(data []byte) []uint32 {
 }
 
 // sector is the content of a sector, nil where it is beyond the file. The last one may be short.
-func (o *oleFile) sector(n uint32) []byte {
+func (o *File) sector(n uint32) []byte {
 	at := (uint64(n) + 1) * uint64(o.sectorSize)
 	if n >= lastSector || at >= uint64(len(o.data)) {
 		return nil
@@ -107,7 +115,7 @@ func (o *oleFile) sector(n uint32) []byte {
 var errChain = errors.New("a chain of sectors is broken")
 
 // chain reads at most size bytes along a chain.
-func (o *oleFile) chain(start uint32, size uint64) ([]byte, error) {
+func (o *File) chain(start uint32, size uint64) ([]byte, error) {
 	var out []byte
 	for n, steps := start, 0; n != endOfChain && n != freeSector && uint64(len(out)) < size; steps++ {
 		sector := o.sector(n)
@@ -124,15 +132,15 @@ func (o *oleFile) chain(start uint32, size uint64) ([]byte, error) {
 }
 
 // readDirectory follows the tree of storages, and takes streams that the tree does not lead to as well.
-func (o *oleFile) readDirectory(directory []byte) error {
-	const entry, storage, stream, root = 128, 1, 2, 5
+func (o *File) readDirectory(directory []byte) error {
+	const entry, storageKind, streamKind, rootKind = 128, 1, 2, 5
 	count := min(len(directory)/entry, maxEntries)
 	field := func(i, at int) uint32 { return binary.LittleEndian.Uint32(directory[i*entry+at:]) }
 	if count == 0 {
 		return io.ErrUnexpectedEOF
 	}
 	var err error
-	if directory[66] == root {
+	if directory[66] == rootKind {
 		o.smallData, err = o.chain(field(0, 116), uint64(field(0, 120)))
 	}
 	visited := make([]bool, count)
@@ -154,9 +162,9 @@ func (o *oleFile) readDirectory(directory []byte) error {
 		if o.sectorSize == 512 {
 			size &= 0xffffffff // the upper half may hold anything
 		}
-		if _, known := o.streams[name]; e[66] == stream && size > 0 && !known {
-			o.streams[name] = oleStream{start: field(i, 116), size: size}
-			o.paths = append(o.paths, name)
+		if _, known := o.streams[name]; e[66] == streamKind && size > 0 && !known {
+			o.streams[name] = stream{start: field(i, 116), size: size}
+			o.Paths = append(o.Paths, name)
 		}
 		return name
 	}
@@ -173,27 +181,29 @@ func (o *oleFile) readDirectory(directory []byte) error {
 		visited[i] = true
 		name := add(i, p.prefix)
 		todo = append(todo, place{field(i, 72), p.prefix}, place{field(i, 68), p.prefix})
-		if directory[i*entry+66] == storage {
+		if directory[i*entry+66] == storageKind {
 			todo = append(todo, place{field(i, 76), name + "/"})
 		}
 	}
 	for i, seen := range visited {
-		if !seen && directory[i*entry+66] == stream {
+		if !seen && directory[i*entry+66] == streamKind {
 			add(i, "")
 		}
 	}
 	return err
 }
 
-func (o *oleFile) has(path string) bool {
+// Has reports whether there is such a stream.
+func (o *File) Has(path string) bool {
 	_, ok := o.streams[path]
 	return ok
 }
 
-func (o *oleFile) read(path string) ([]byte, error) { return o.readSome(path, maxStream) }
+// Read reads a stream, at most 64 MiB of it. What could be read comes with the error.
+func (o *File) Read(path string) ([]byte, error) { return o.ReadSome(path, maxStream) }
 
-// readSome reads the beginning of a stream.
-func (o *oleFile) readSome(path string, most uint64) ([]byte, error) {
+// ReadSome reads the beginning of a stream.
+func (o *File) ReadSome(path string, most uint64) ([]byte, error) {
 	s, ok := o.streams[path]
 	if !ok {
 		return nil, fmt.Errorf("no stream %s", strings.ToValidUTF8(path, "?"))

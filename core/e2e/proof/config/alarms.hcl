@@ -1,0 +1,5 @@
+rule "Virus" {
+  kind = "virus"
+  scan "atse" {}
+  action "quarantine" { area = "virus" }
+}
