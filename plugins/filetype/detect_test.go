@@ -46,7 +46,7 @@ func TestTypeIsToldByContent(t *testing.T) {
 		{"text", "just words\n", "txt", "other"},
 	}
 	for _, test := range tests {
-		kinds := newDetector().detect([]byte(test.content))
+		kinds := newDetector().look(inMemory([]byte(test.content)))
 		if kinds[0].name != test.kind || kinds[0].category != test.category {
 			t.Errorf("%s: %+v, want %s (%s)", test.name, kinds, test.kind, test.category)
 		}
@@ -95,7 +95,7 @@ func FuzzDetect(f *testing.F) {
 	f.Add([]byte("MZ\x90"))
 	d := newDetector()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if len(d.detect(data)) == 0 {
+		if len(d.look(inMemory(data))) == 0 {
 			t.Error("no type at all")
 		}
 	})
@@ -103,7 +103,7 @@ func FuzzDetect(f *testing.F) {
 
 func BenchmarkDetect(b *testing.B) {
 	d := newDetector()
-	noise := make([]byte, firstLook)
+	noise := make([]byte, headSize)
 	for i := range noise {
 		noise[i] = byte(i * 7919 >> 3)
 	}
@@ -112,7 +112,7 @@ func BenchmarkDetect(b *testing.B) {
 			content := append([]byte(begins), noise...)
 			b.SetBytes(int64(len(content)))
 			for b.Loop() {
-				d.detect(content)
+				d.look(inMemory(content))
 			}
 		})
 	}

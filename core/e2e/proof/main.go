@@ -33,6 +33,7 @@ func proofs() []proof {
 		{"containers", "the program inside is found, as a file by its hash, in at least 50 of 60 kinds of containers", true, false, containers},
 		{"bombs", "no bomb passes as clean, crashes, takes 10 s, makes the core 64 MiB larger or writes a file outside", true, false, bombs},
 		{"encrypted", "sealed files are opened with a password of the mail and an exception without; TNEF gives the files of the baselines", true, false, encrypted},
+		{"types", "the category told by content is right in 97 % of the labelled files, and in 95 % of the scripts", true, false, types},
 		{"snap", "aggressive catches 90 % of phishing with 1 % of ham, conservative 60 % with 0.1 %, on mail the weights were not fitted on", true, false, snap},
 		{"split", "three recipients, three fates, two copies at most on the wire; one held, the others served at once", false, true, split},
 		{"commit-before-250", "what is kept is synced to disk before the client is told 250", false, true, commitBefore250},
