@@ -160,6 +160,11 @@ func (d *detector) lookBehind(s *sample, f *found) {
 			f.known("7z")
 		}
 	}
+	if f.has("executable") {
+		if name := packedBehind(s.read(overlay(s), 8)); name != "" {
+			f.known(name)
+		}
+	}
 	if d.isAppleImage(s) && len(f.kinds) == 0 {
 		f.known("dmg")
 	}
@@ -202,6 +207,35 @@ func program(s *sample) []string {
 		return []string{"exe", "ne"}
 	}
 	return []string{"exe"}
+}
+
+// overlay is where the last section of a Windows program ends, 0 where there is none: what stands behind, the program may unpack.
+func overlay(s *sample) int64 {
+	const newHeader, fixed, sectionSize, maxSections = 60, 24, 40, 96
+	le := binary.LittleEndian
+	if len(s.head) < newHeader+4 {
+		return 0
+	}
+	at := int64(le.Uint32(s.head[newHeader:]))
+	header := s.read(at, fixed)
+	if len(header) < fixed || string(header[:4]) != "PE\x00\x00" {
+		return 0
+	}
+	sections := s.read(at+fixed+int64(le.Uint16(header[20:])), sectionSize*int(min(le.Uint16(header[6:]), maxSections)))
+	var end int64
+	for ; len(sections) >= sectionSize; sections = sections[sectionSize:] {
+		end = max(end, int64(le.Uint32(sections[16:]))+int64(le.Uint32(sections[20:])))
+	}
+	return end
+}
+
+func packedBehind(b []byte) string {
+	for _, m := range [][2]string{{"Rar!\x1a\x07", "rar"}, {"7z\xbc\xaf\x27\x1c", "7z"}, {"MSCF\x00\x00\x00\x00", "cab"}, {"PK\x03\x04", "zip"}} {
+		if bytes.HasPrefix(b, []byte(m[0])) {
+			return m[1]
+		}
+	}
+	return ""
 }
 
 // looksLikeCOM is a program without a header: small, begins with a jump, and calls DOS.

@@ -26,6 +26,7 @@ func magics() []magic {
 		{0, "\x71\xc7", "cpio"}, {0, "RE\x7e\x5e", "rar"}, {0, "Rar!\x1a\x07", "rar"}, {0, "\x04\x22\x4d\x18", "lz4"}, {0, "LZIP", "lz"},
 		{0, "\x89LZO\x00\r\n\x1a\n", "lzo"}, {20, "\xdc\xa7\xc4\xfd", "zoo"}, {0, "xar!", "xar"}, {0, "MSWIM\x00\x00\x00", "wim"},
 		{0, "hsqs", "squashfs"}, {0, "sqsh", "squashfs"}, {0, "StuffIt (c)", "sit"}, {0, "SIT!", "sit"}, {0, "QFI\xfb", "qcow2"},
+		{0, "LRZI", "lrz"}, {0, "\x02\x21\x4c\x18", "lz4"}, {0, "\x5d\x00\x00", "lzma"}, {0, "\x5e\x00\x00", "lzma"},
 		{0, "KDMV", "vmdk"}, {0, "# Disk DescriptorFile", "vmdk"}, {0, "conectix", "vhd"}, {0, "vhdxfile", "vhdx"},
 		{0, "(This file must be converted with BinHex", "binhex"},
 		{0x8001, "CD001", "iso"}, {0x8001, "BEA01", "udf"}, {0x8801, "BEA01", "udf"}, {0x9001, "BEA01", "udf"}, {0x9801, "BEA01", "udf"},
@@ -50,6 +51,8 @@ func (m *magic) holds(head []byte) bool {
 			return len(head) >= 76
 		}
 		return len(head) >= 26
+	case "lzma": // a dictionary of a whole power of two, and the size unknown or below a TiB
+		return len(head) > 13 && head[13] == 0 && (head[12] == 0 && head[11] == 0 && head[10] == 0 || string(head[5:13]) == "\xff\xff\xff\xff\xff\xff\xff\xff")
 	case "wmf":
 		return len(head) > 18
 	case "tnef":

@@ -31,11 +31,11 @@ func members() map[string]string {
 		"executable": "exe dll sys scr msi msp elf so macho com class lnk url dex wasm ne le crx appx",
 		"document": "doc docx docm dot dotx dotm xls xlsx xlsm xlsb xlt xltx xltm xlam ppt pptx pptm pot potx potm pps ppsx ppsm rtf pdf wri " +
 			"vsd vsdx vsdm odt ods odp odg odf ott ots otp fodt ps eps chm hlp pub mpp one onepkg epub xps oxps msg eml mbox mht html " +
-			"tnef mdb accdb pages numbers key hwp ooxml-encrypted ole macro",
+			"tnef mdb accdb iwork hwp ooxml-encrypted ole macro",
 		"image": "jpg jpeg gif png bmp tiff tif ico cur psd wmf emf svg webp jp2 heic heif avif djvu pcx dwg jxl",
 		"media": "mp3 wav mid midi wma ogg oga ogv opus aac avi mpeg mpg mov wmv asf flv swf mp4 m4a m4v mkv webm flac aiff au amr 3gp rm",
 		"compressed": "zip rar 7z gz bz2 xz tar arj ace cab lzh lha iso img jar war zst lz4 lz lzma lzo lzw cpio ar deb rpm z dmg vhd vhdx " +
-			"vmdk qcow2 udf szdd arc zoo apk xar wim squashfs sit amg pklite diet kmz uue binhex",
+			"vmdk qcow2 udf szdd arc zoo apk xar wim squashfs sit lrz amg pklite diet kmz uue binhex",
 		"script": "js jse vbs vbe vba ps1 bat cmd sh py pl rb php hta wsf sct lua tcl",
 	}
 }
@@ -45,6 +45,7 @@ func aliases() map[string]string {
 	return map[string]string{
 		"jpeg": "jpg", "tif": "tiff", "mpg": "mpeg", "midi": "mid", "lzh": "lha", "scr": "exe", "cmd": "bat", "lzw": "z", "img": "iso",
 		"so": "elf", "htm": "html", "mhtml": "mht", "dot": "doc", "xlt": "xls", "pot": "ppt", "pps": "ppt", "oga": "ogg",
+		"pages": "iwork", "numbers": "iwork", "key": "iwork",
 	}
 }
 

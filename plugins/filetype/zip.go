@@ -225,13 +225,7 @@ func zipKinds(s *sample, z *zipped) (name string, macros bool) {
 	case z.has("doc.kml"):
 		return "kmz", false
 	case z.has("index/document.iwa", "index/slide.iwa"):
-		switch {
-		case z.hasSuffix("/slide.iwa"):
-			return "key", false
-		case z.has("index/calculationengine.iwa"):
-			return "numbers", false
-		}
-		return "pages", false
+		return "iwork", false
 	}
 	return "zip", false
 }

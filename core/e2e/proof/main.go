@@ -35,6 +35,7 @@ func proofs() []proof {
 		{"encrypted", "sealed files are opened with a password of the mail and an exception without; TNEF gives the files of the baselines", true, false, encrypted},
 		{"types", "the category told by content is right in 97 % of the labelled files, and in 95 % of the scripts", true, false, types},
 		{"snap", "aggressive catches 90 % of phishing with 1 % of ham, conservative 60 % with 0.1 %, on mail the weights were not fitted on", true, false, snap},
+		{"fuzz", "no fuzz target of the tree crashes or hangs in 10 s (FUZZTIME for another time), and every package that reads from outside has one", false, false, fuzz},
 		{"split", "three recipients, three fates, two copies at most on the wire; one held, the others served at once", false, true, split},
 		{"commit-before-250", "what is kept is synced to disk before the client is told 250", false, true, commitBefore250},
 		{"throughput", "at 8 connections at least 0.7 of the throughput of a bare go-smtp relay", false, false, throughput},
