@@ -109,8 +109,8 @@ func (n *names) Scan(_ context.Context, m *scanner.Message) (*scanner.Report, er
 // shown is a name as it was written and as it may be opened.
 type shown struct {
 	written string
-	forms   []string
-	path    string // of a member: the whole path, and "" elsewhere
+	forms   [][]rune
+	path    []rune // the whole path of a member, where it has one
 }
 
 // shownNames are the names that a part may have: every one that the core read, or the empty one.
@@ -121,9 +121,12 @@ func shownNames(part *scanner.Part) []shown {
 	}
 	out := make([]shown, 0, len(names))
 	for _, name := range names {
-		s := shown{written: name, forms: forms(lastElement(name))}
+		s := shown{written: name}
+		for _, form := range forms(lastElement(name)) {
+			s.forms = append(s.forms, []rune(form))
+		}
 		if path := strings.ReplaceAll(name, `\`, "/"); strings.Contains(path, "/") {
-			s.path = fold(path)
+			s.path = []rune(fold(path))
 		}
 		out = append(out, s)
 	}
@@ -156,7 +159,7 @@ func (q *query) match(names []shown) (name, why string, found bool) {
 	return "", "", false
 }
 
-func matchAny(patterns []pattern, name, path string) (written string, found bool) {
+func matchAny(patterns []pattern, name, path []rune) (written string, found bool) {
 	for i := range patterns {
 		if patterns[i].matches(name, path) {
 			return patterns[i].written, true

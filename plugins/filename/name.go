@@ -16,8 +16,21 @@ func lastElement(name string) string {
 // fold brings a name to the form that it is compared in: what cannot be seen is left out, and letters that only look like others or
 // differ in case become those others.
 func fold(name string) string {
+	if isPlain(name) {
+		return strings.ToLower(name)
+	}
 	name = norm.NFKC.String(strings.Map(visible, name))
 	return strings.ToLower(strings.Map(latin, name))
+}
+
+// isPlain holds for most names: of ASCII that can be seen.
+func isPlain(name string) bool {
+	for i := range len(name) {
+		if name[i] < ' ' || name[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // forms are what a file name becomes on the systems that open it: without characters that cannot be seen, without the blanks and dots

@@ -33,11 +33,11 @@ func parseAll(words []string) []pattern {
 }
 
 // matches compares with a name in its folded form; path is the whole path, where there is one.
-func (p *pattern) matches(name, path string) bool {
+func (p *pattern) matches(name, path []rune) bool {
 	if p.path {
-		return path != "" && wildcard(p.folded, []rune(path))
+		return len(path) > 0 && wildcard(p.folded, path)
 	}
-	return wildcard(p.folded, []rune(name))
+	return wildcard(p.folded, name)
 }
 
 // preset is a list of extensions (product behaviour: "recommended extensions to block", "commonly exchanged").

@@ -13,7 +13,7 @@ func (d *detector) look(s *sample) []kind {
 	f := &found{detector: d}
 	d.lookAtMarks(s, f)
 	d.lookAtContainers(s, f)
-	if len(f.kinds) == 0 {
+	if len(f.kinds) == 0 && len(s.head) > 0 {
 		d.lookAtText(s, f)
 	}
 	d.lookBehind(s, f)
@@ -85,36 +85,43 @@ func (d *detector) lookAtContainers(s *sample, f *found) {
 		}
 		return
 	}
-	if z := readZip(s); z != nil {
-		name, macros := zipKinds(s, z)
-		if z.offset == 0 || !f.has("executable") && len(f.kinds) == 0 {
-			f.known(name)
-		} else {
-			f.known("zip") // behind something else
-		}
-		if macros {
-			f.known(macro)
-		}
-		if bytes.HasPrefix(s.head, []byte("PK")) {
-			return
-		}
+	isZip := bytes.HasPrefix(s.head, []byte("PK"))
+	if len(f.kinds) == 0 && !isZip {
+		d.lookInLibrary(s, f)
 	}
-	if len(f.kinds) > 0 {
+	z := readZip(s)
+	if z == nil {
+		if isZip {
+			d.lookInLibrary(s, f)
+		}
 		return
 	}
-	m := mimetype.Detect(s.head)
-	for ; m != nil; m = m.Parent() {
+	name, macros := zipKinds(s, z)
+	if z.offset > 0 && len(f.kinds) > 0 {
+		name = "zip" // behind something else
+	}
+	f.known(name)
+	if macros {
+		f.known(macro)
+	}
+}
+
+// lookInLibrary is for what the library knows and is not read better here.
+func (d *detector) lookInLibrary(s *sample, f *found) {
+	for m := mimetype.Detect(s.head); m != nil; m = m.Parent() {
 		name, media := strings.TrimPrefix(m.Extension(), "."), m.String()
-		if strings.HasPrefix(media, "text/") || strings.HasPrefix(media, "application/json") || name == "" || name == "txt" || name == "html" || name == "xml" {
-			continue // read here, and better
+		if strings.HasPrefix(media, "text/") || strings.HasPrefix(media, "message/") {
+			continue
 		}
 		if same, is := d.aliases[name]; is {
 			name = same
 		}
-		if category := d.category(name, media); category != other && category != "script" {
-			f.add(name, media)
-			return // what it is built on is not what it is
+		switch d.category(name, media) {
+		case other, "script", "executable":
+			continue
 		}
+		f.add(name, media)
+		return // what it is built on is not what it is
 	}
 }
 

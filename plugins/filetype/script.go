@@ -268,6 +268,8 @@ func isProse(line string) bool {
 			spaces++
 		case strings.IndexByte("(){}[]=;$%\\<>_|&+*/\"", c) >= 0:
 			signs++
+		case c == '-' && i > 0 && line[i-1] == ' ' && i+1 < len(line) && 'a' <= line[i+1] && line[i+1] <= 'z': // an option
+			signs++
 		}
 	}
 	return spaces+1 >= words && signs*signsFor <= len(line)
