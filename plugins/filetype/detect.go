@@ -27,6 +27,14 @@ func (d *detector) look(s *sample) []kind {
 type found struct {
 	detector *detector
 	kinds    []kind
+	library  *mimetype.MIME // what the library says, asked once
+}
+
+func (f *found) ask(s *sample) *mimetype.MIME {
+	if f.library == nil {
+		f.library = mimetype.Detect(s.head)
+	}
+	return f.library
 }
 
 func (f *found) add(name, media string) {
@@ -108,7 +116,7 @@ func (d *detector) lookAtContainers(s *sample, f *found) {
 
 // lookInLibrary is for what the library knows and is not read better here.
 func (d *detector) lookInLibrary(s *sample, f *found) {
-	for m := mimetype.Detect(s.head); m != nil; m = m.Parent() {
+	for m := f.ask(s); m != nil; m = m.Parent() {
 		name, media := strings.TrimPrefix(m.Extension(), "."), m.String()
 		if strings.HasPrefix(media, "text/") || strings.HasPrefix(media, "message/") {
 			continue
@@ -133,7 +141,7 @@ func (d *detector) lookAtText(s *sample, f *found) {
 			f.known("com")
 			return
 		}
-		if m := mimetype.Detect(s.head); m.Extension() != "" {
+		if m := f.ask(s); m.Extension() != "" {
 			f.add(strings.TrimPrefix(m.Extension(), "."), m.String())
 		}
 		return
@@ -142,7 +150,7 @@ func (d *detector) lookAtText(s *sample, f *found) {
 		f.add(name, "text/x-"+name)
 	}
 	if len(f.kinds) == 0 {
-		m := mimetype.Detect(s.head)
+		m := f.ask(s)
 		name := strings.TrimPrefix(m.Extension(), ".")
 		if category := d.category(name, m.String()); name == "" || category != other {
 			name = "txt" // only a word of the library's, which the text does not bear out

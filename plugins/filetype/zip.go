@@ -5,11 +5,13 @@ import (
 	"compress/flate"
 	"encoding/binary"
 	"io"
+	"slices"
 	"strings"
 )
 
 const (
 	maxDirectory   = 256 << 10 // of a zip's directory that is read
+	maxEnds        = 8         // of marks of its end that are tried: a comment may hold false ones
 	maxContentType = 64 << 10  // of the list of content types, unpacked
 )
 
@@ -41,12 +43,17 @@ func fromDirectory(s *sample) *zipped {
 		tail = s.end(tailSize)
 	}
 	le := binary.LittleEndian
-	for end := len(tail); ; {
-		at := bytes.LastIndex(tail[:end], []byte("PK\x05\x06"))
-		if at < 0 {
-			return nil
+	// Searched forwards, which is many times faster; the last one counts.
+	var marks []int
+	for at := 0; ; {
+		next := bytes.Index(tail[at:], []byte("PK\x05\x06"))
+		if next < 0 {
+			break
 		}
-		end = at
+		marks = append(marks, at+next)
+		at += next + 4
+	}
+	for _, at := range slices.Backward(marks[max(0, len(marks)-maxEnds):]) {
 		record := tail[at:]
 		if len(record) < endSize {
 			continue
@@ -64,6 +71,7 @@ func fromDirectory(s *sample) *zipped {
 			return z
 		}
 	}
+	return nil
 }
 
 func parseDirectory(b []byte, shift int64) *zipped {

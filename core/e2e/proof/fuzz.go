@@ -21,6 +21,9 @@ const (
 	fuzzWorkers = "2"
 	// fuzzGrace is how long building and minimising may take beyond the time for trying.
 	fuzzGrace = 3 * time.Minute
+	// seedTimes is how many times as long a target has whose seeds alone took all of it.
+	seedTimes    = 4
+	nothingTried = "NOTHING WAS TRIED"
 )
 
 // readerPackages are those that read bytes from outside, below the module's root. Each has to have a target.
@@ -112,7 +115,10 @@ func fuzzTargets(ctx context.Context) ([]fuzzTarget, error) {
 // tried once more.
 func (t fuzzTarget) run(ctx context.Context, each time.Duration) fuzzed {
 	r, out := t.try(ctx, each)
-	if r.failed != "" && r.crash == "" && strings.Contains(out, "context deadline exceeded") && !strings.Contains(out, "panic") {
+	switch {
+	case r.failed == nothingTried: // the time was over before the seeds were read
+		r, out = t.try(ctx, seedTimes*each)
+	case r.failed != "" && r.crash == "" && strings.Contains(out, "context deadline exceeded") && !strings.Contains(out, "panic"):
 		r, out = t.try(ctx, each)
 	}
 	if r.failed != "" {
@@ -139,7 +145,7 @@ func (t fuzzTarget) try(ctx context.Context, each time.Duration) (fuzzed, string
 	case err != nil:
 		r.failed = "CRASHES"
 	case r.executions == "":
-		r.failed = "NOTHING WAS TRIED"
+		r.failed = nothingTried
 	}
 	return r, out.String()
 }
