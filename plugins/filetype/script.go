@@ -201,18 +201,26 @@ func (r *readers) highest(text string) string {
 			scores[a.language] += a.weight
 		}
 	}
-	prose, written := 0, 0
+	prose, written, place, block := 0, 0, 0, ""
 	for line := range strings.Lines(text) {
+		place += len(line)
 		line = strings.TrimSpace(line)
-		if line == "" {
+		if line == "" || written > textSize && place < len(text)-textEnd {
 			continue
 		}
+		within := block != ""
+		block = stillIn(block, line)
 		if comment(line) {
 			continue
 		}
-		written += len(line)
+		// What stands in a block of comment says nothing about the rest; that it is one is not known before the language is, so its signs count.
+		if !within {
+			written += len(line)
+		}
 		if isProse(line) {
-			prose += len(line)
+			if !within {
+				prose += len(line)
+			}
 			continue
 		}
 		code.WriteString(line)
@@ -250,6 +258,22 @@ func (r *readers) highest(text string) string {
 		return ""
 	}
 	return r.languages[best].name
+}
+
+// stillIn is the end of the block of comment that the text is in behind the line, or "".
+func stillIn(end, line string) string {
+	if end == "" {
+		for _, block := range [][2]string{{"/*", "*/"}, {"<#", "#>"}, {"\"\"\"", "\"\"\""}, {"=begin", "=end"}, {"=pod", "=cut"}} {
+			if rest, opens := strings.CutPrefix(line, block[0]); opens && !strings.Contains(rest, block[1]) {
+				return block[1]
+			}
+		}
+		return ""
+	}
+	if strings.Contains(line, end) {
+		return ""
+	}
+	return end
 }
 
 // comment is a line that says nothing to the machine, whatever the language.

@@ -2,11 +2,12 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode/utf16"
 )
 
-// textSize is how much of a text is read; of a longer one also its end, since a script may hide behind a long comment.
+// textSize is how much of a text is weighed, comments not counted; of a longer one also its end, since a script may hide behind a long text.
 const (
 	textSize = 12 << 10
 	textEnd  = 4 << 10
@@ -14,14 +15,13 @@ const (
 
 // text is the start and the end of a text in lower case, decoded, or false where the content is none.
 func (s *sample) text() (string, bool) {
-	head, wide := plain(s.head[:min(len(s.head), textSize)])
+	head, wide := plain(s.head)
 	if len(head) == 0 || !isText(head) {
 		return "", false
 	}
-	if s.size > textSize && !wide {
-		head = append(head[:len(head):len(head)], '\n')
-		end := s.end(textEnd)
-		head = append(head, end[max(0, len(end)-int(min(textEnd, s.size-textSize))):]...)
+	if len(s.tail) > 0 && !wide {
+		end := s.tail[max(0, len(s.tail)-textEnd):]
+		head = slices.Concat(head, []byte("\n"), end)
 	}
 	return lowerASCII(head), true
 }
