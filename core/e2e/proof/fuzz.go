@@ -19,6 +19,8 @@ const (
 	fuzzTime = 10 * time.Second
 	// fuzzWorkers is how many processes try inputs for one target: few, since a machine that does other work beside must not make inputs look slow.
 	fuzzWorkers = "2"
+	// fuzzMinimize is how many tries an input that reaches new code is made smaller in: without a bound that takes all of the time.
+	fuzzMinimize = "100x"
 	// fuzzGrace is how long building and minimising may take beyond the time for trying.
 	fuzzGrace = 3 * time.Minute
 	// seedTimes is how many times as long a target has whose seeds alone took all of it.
@@ -131,7 +133,8 @@ func (t fuzzTarget) try(ctx context.Context, each time.Duration) (fuzzed, string
 	ctx, cancel := context.WithTimeout(ctx, each+fuzzGrace)
 	defer cancel()
 	var out bytes.Buffer
-	command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", each.String(), "-parallel", fuzzWorkers, t.pkg)
+	command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", each.String(), "-parallel", fuzzWorkers,
+		"-fuzzminimizetime", fuzzMinimize, t.pkg)
 	command.Stdout, command.Stderr = &out, &out
 	// The workers are the children of a child: they end with it.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
