@@ -24,7 +24,7 @@ func categories() []string {
 	return []string{"executable", "document", "image", "media", "compressed", "script"}
 }
 
-// members are the types of each category. A word that detection never gives by itself (sys beside exe) is here because a policy may say it
+// members are the types of each category. Words that detection never gives by itself (sys beside exe) are here because a policy may say them
 // where the content cannot tell the two apart: see aliases.
 func members() map[string]string {
 	return map[string]string{
@@ -43,7 +43,8 @@ func members() map[string]string {
 // aliases are other words for what detection names.
 func aliases() map[string]string {
 	return map[string]string{
-		"jpeg": "jpg", "tif": "tiff", "mpg": "mpeg", "midi": "mid", "lzh": "lha", "scr": "exe", "cmd": "bat", "lzw": "z", "img": "iso",
+		"jpeg": "jpg", "tif": "tiff", "mpg": "mpeg", "midi": "mid", "lzh": "lha", "scr": "exe", "sys": "exe", "le": "exe", "pklite": "exe", "diet": "exe", "opus": "ogg", "ogv": "ogg", "oxps": "xps",
+		"cmd": "bat", "lzw": "z", "img": "iso",
 		"so": "elf", "htm": "html", "mhtml": "mht", "dot": "doc", "xlt": "xls", "pot": "ppt", "pps": "ppt", "oga": "ogg",
 		"pages": "iwork", "numbers": "iwork", "key": "iwork",
 	}
