@@ -35,7 +35,7 @@ func members() map[string]string {
 		"image": "jpg jpeg gif png bmp tiff tif ico cur psd wmf emf svg webp jp2 heic heif avif djvu pcx dwg jxl",
 		"media": "mp3 wav mid midi wma ogg oga ogv opus aac avi mpeg mpg mov wmv asf flv swf mp4 m4a m4v mkv webm flac aiff au amr 3gp rm",
 		"compressed": "zip rar 7z gz bz2 xz tar arj ace cab lzh lha iso img jar war zst lz4 lz lzma lzo lzw cpio ar deb rpm z dmg vhd vhdx " +
-			"vmdk qcow2 udf szdd arc zoo apk xar wim squashfs sit lrz amg pklite diet kmz uue binhex",
+			"vmdk qcow2 udf szdd arc zoo apk xar wim squashfs sit lrz kmz uue binhex",
 		"script": "js jse vbs vbe vba ps1 bat cmd sh py pl rb php hta wsf sct lua tcl",
 	}
 }
@@ -43,9 +43,9 @@ func members() map[string]string {
 // aliases are other words for what detection names.
 func aliases() map[string]string {
 	return map[string]string{
-		"jpeg": "jpg", "tif": "tiff", "mpg": "mpeg", "midi": "mid", "lzh": "lha", "scr": "exe", "sys": "exe", "le": "exe", "pklite": "exe", "diet": "exe", "opus": "ogg", "ogv": "ogg", "oxps": "xps",
-		"cmd": "bat", "lzw": "z", "img": "iso",
-		"so": "elf", "htm": "html", "mhtml": "mht", "dot": "doc", "xlt": "xls", "pot": "ppt", "pps": "ppt", "oga": "ogg",
+		"jpeg": "jpg", "tif": "tiff", "mpg": "mpeg", "midi": "mid", "opus": "ogg", "oga": "ogg", "ogv": "ogg", "oxps": "xps", "htm": "html",
+		"mhtml": "mht", "dot": "doc", "xlt": "xls", "pot": "ppt", "pps": "ppt", "scr": "exe", "sys": "exe", "le": "exe", "so": "elf",
+		"cmd": "bat", "lzw": "z", "lzh": "lha", "img": "iso",
 		"pages": "iwork", "numbers": "iwork", "key": "iwork",
 	}
 }
