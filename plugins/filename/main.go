@@ -18,12 +18,14 @@ func main() { serve.Main(plugin()) }
 func plugin() serve.Plugin {
 	n := &names{}
 	return serve.Plugin{
-		Name: "filename", Version: "1.0.0", Summary: "Matches the names and extensions of attachments, also inside archives.",
+		Name: "filename", Version: "1.1.0", Summary: "Matches the names and extensions of attachments, also inside archives.",
 		Configure: n.configure, Scanner: n,
 		Scan: schema.Body{Attributes: []schema.Attribute{
-			{Name: "names", Summary: "names with * and ? as wildcards, matched over the whole name", Type: schema.Strings},
+			{Name: "names", Summary: "names with * and ? as wildcards, matched over the whole name; a word without a dot (exe, doc*) is an extension",
+				Type: schema.Strings},
 			{Name: "preset", Summary: "a list of extensions to begin with", Type: schema.String,
 				OneOf: []string{"recommended", "exchanged"}},
+			{Name: "deceptive", Summary: "names that show another type than the file opens as", Type: schema.Bool},
 			{Name: "not_names", Summary: "names that are not matched whatever the others say", Type: schema.Strings},
 		}},
 		Inputs: scanner.Inputs{Parts: true, NeedsAny: []scanner.Need{scanner.NeedAttachment}},
@@ -32,9 +34,10 @@ func plugin() serve.Plugin {
 
 // query is one scan block.
 type query struct {
-	number   int
-	patterns []string
-	except   []string
+	number    int
+	patterns  []pattern
+	except    []pattern
+	deceptive bool
 }
 
 type names struct{ queries atomic.Pointer[[]query] }
@@ -47,39 +50,33 @@ func (n *names) configure(_ context.Context, c *serve.Configuration) (*serve.Con
 			Names    []string `json:"names"`
 			NotNames []string `json:"not_names"`
 			Preset   string   `json:"preset"`
+			// Deceptive asks for names by what they do, beside those by what they are.
+			Deceptive bool `json:"deceptive"`
 		}
 		if err := json.Unmarshal(q.Config, &config); err != nil {
 			return nil, fmt.Errorf("read scan block: %w", err)
 		}
-		patterns := append(preset(config.Preset), config.Names...)
-		if len(patterns) == 0 {
+		patterns := parseAll(append(preset(config.Preset), config.Names...))
+		for i, written := range config.Names {
+			if strings.Contains(written, ";") {
+				done.Problems = append(done.Problems, serve.Problem{
+					Path: []string{"scan", fmt.Sprint(q.Number), "names"}, Summary: fmt.Sprintf("%q is one name", config.Names[i]),
+					Detail: `Write each name by itself, as in names = ["*.js", "*.vbs"].`,
+				})
+			}
+		}
+		if len(patterns) == 0 && !config.Deceptive {
 			done.Problems = append(done.Problems, serve.Problem{
 				Path: []string{"scan", fmt.Sprint(q.Number), "names"}, Summary: "No names to look for",
-				Detail: `Give names = ["*.exe"] or preset = "recommended".`,
+				Detail: `Give names = ["*.exe"], preset = "recommended" or deceptive = true.`,
 			})
 		}
-		queries = append(queries, query{number: q.Number, patterns: normalizeAll(patterns), except: normalizeAll(config.NotNames)})
+		queries = append(queries, query{
+			number: q.Number, patterns: patterns, except: parseAll(config.NotNames), deceptive: config.Deceptive,
+		})
 	}
 	n.queries.Store(&queries)
 	return done, nil
-}
-
-// preset is a list of extensions (product behaviour: "recommended extensions to block", "commonly exchanged").
-func preset(name string) []string {
-	var extensions string
-	switch name {
-	case "recommended":
-		extensions = "386 acm ade adp asp avb bas bat bin chm cla class cmd cnv com cpl cs* dll drv exe gms hlp hta htt inf ini ins " +
-			"isp jar js jse lib lnk mde msc msi msp mst ocx ov* pcd pif ps1 reg scr sct shb shs sys tlb tsp url vb vbe vbs vxd wbt " +
-			"wiz wsc wsf wsh iso img vhd vhdx one"
-	case "exchanged":
-		extensions = "doc docx docm xls xlsx xlsm ppt pptx pptm pdf rtf txt csv zip rar 7z gif jpg jpeg png bmp htm html"
-	}
-	var out []string
-	for _, e := range strings.Fields(extensions) {
-		out = append(out, "*."+e)
-	}
-	return out
 }
 
 // Scan matches every name that a mail client might show for a part, as it is and as a client would make of it.
@@ -94,14 +91,14 @@ func (n *names) Scan(_ context.Context, m *scanner.Message) (*scanner.Report, er
 		if !part.Attachment() {
 			continue
 		}
+		shown := shownNames(part)
 		for _, q := range *n.queries.Load() {
 			if !live[q.number] {
 				continue
 			}
-			if name, pattern, found := q.match(part.Names); found {
+			if name, why, found := q.match(shown); found {
 				report.Findings = append(report.Findings, scanner.Finding{
-					Query: q.number, Kind: "name", Certainty: scanner.Sure, Name: name, Part: part.ID,
-					Evidence: fmt.Sprintf("name %q matches %q", name, pattern),
+					Query: q.number, Kind: "name", Certainty: scanner.Sure, Name: name, Part: part.ID, Evidence: why,
 				})
 			}
 		}
@@ -109,24 +106,63 @@ func (n *names) Scan(_ context.Context, m *scanner.Message) (*scanner.Report, er
 	return report, nil
 }
 
-func (q *query) match(names []string) (name, pattern string, found bool) {
+// shown is a name as it was written and as it may be opened.
+type shown struct {
+	written string
+	forms   [][]rune
+	path    []rune // the whole path of a member, where it has one
+}
+
+// shownNames are the names that a part may have: every one that the core read, or the empty one.
+func shownNames(part *scanner.Part) []shown {
+	names := part.Names
+	if len(names) == 0 {
+		names = []string{""}
+	}
+	out := make([]shown, 0, len(names))
 	for _, name := range names {
-		for _, shown := range forms(name) {
-			if _, excepted := matchAny(q.except, shown); excepted {
+		s := shown{written: name}
+		for _, form := range forms(lastElement(name)) {
+			s.forms = append(s.forms, []rune(form))
+		}
+		if path := strings.ReplaceAll(name, `\`, "/"); strings.Contains(path, "/") {
+			s.path = []rune(fold(path))
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// match tells the first name that is asked for, and why. A name that is excepted in one form is still looked at in the others, since any
+// may be the one that is opened.
+func (q *query) match(names []shown) (name, why string, found bool) {
+	for i := range names {
+		n := &names[i]
+		for _, form := range n.forms {
+			if _, excepted := matchAny(q.except, form, n.path); excepted {
 				continue
 			}
-			if p, ok := matchAny(q.patterns, shown); ok {
-				return name, p, true
+			if p, ok := matchAny(q.patterns, form, n.path); ok {
+				return n.written, fmt.Sprintf("name %q matches %q", n.written, p), true
 			}
+		}
+		if !q.deceptive {
+			continue
+		}
+		if _, excepted := matchAny(q.except, n.forms[0], n.path); excepted {
+			continue
+		}
+		if trick := deception(lastElement(n.written)); trick != "" {
+			return n.written, fmt.Sprintf("name %q %s", n.written, trick), true
 		}
 	}
 	return "", "", false
 }
 
-func matchAny(patterns []string, name string) (pattern string, found bool) {
-	for _, p := range patterns {
-		if wildcard(p, name) {
-			return p, true
+func matchAny(patterns []pattern, name, path []rune) (written string, found bool) {
+	for i := range patterns {
+		if patterns[i].matches(name, path) {
+			return patterns[i].written, true
 		}
 	}
 	return "", false

@@ -1,62 +1,90 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
 )
 
-// normalizeAll brings patterns to the form that names are compared in.
-func normalizeAll(patterns []string) []string {
-	out := make([]string, 0, len(patterns))
-	for _, p := range patterns {
-		out = append(out, strings.ToLower(norm.NFKC.String(strings.TrimSpace(p))))
+// lastElement is the name without the folders that an archive or a sender put in front.
+func lastElement(name string) string {
+	return name[strings.LastIndexAny(name, `/\`)+1:]
+}
+
+// fold brings a name to the form that it is compared in: what cannot be seen is left out, and letters that only look like others or
+// differ in case become those others.
+func fold(name string) string {
+	if isPlain(name) {
+		return strings.ToLower(name)
 	}
-	return out
+	name = norm.NFKC.String(strings.Map(visible, name))
+	return strings.ToLower(strings.Map(latin, name))
+}
+
+// isPlain holds for most names: of ASCII that can be seen.
+func isPlain(name string) bool {
+	for i := range len(name) {
+		if name[i] < ' ' || name[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // forms are what a file name becomes on the systems that open it: without characters that cannot be seen, without the blanks and dots
 // that Windows drops from its end, without a data stream, cut at a NUL. A name with a right-to-left override is compared as it is
 // stored, since that is what it is executed as.
 func forms(name string) []string {
-	name = strings.ReplaceAll(name, `\`, "/")
-	if i := strings.LastIndexByte(name, '/'); i >= 0 {
-		name = name[i+1:]
-	}
-	plain := strings.ToLower(norm.NFKC.String(strings.Map(visible, name)))
+	plain := fold(name)
 	out := []string{plain}
 	add := func(s string) {
-		for _, have := range out {
-			if have == s {
-				return
-			}
-		}
-		if s != "" {
+		if s != "" && !slices.Contains(out, s) {
 			out = append(out, s)
 		}
 	}
 	add(strings.TrimRight(plain, " ."))
-	if stream, _, found := strings.Cut(plain, ":"); found {
-		add(strings.TrimRight(stream, " ."))
+	if file, _, found := strings.Cut(plain, ":"); found {
+		add(strings.TrimRight(file, " ."))
 	}
 	if cut, _, found := strings.Cut(name, "\x00"); found {
-		add(strings.ToLower(cut))
+		add(strings.TrimRight(fold(cut), " ."))
 	}
+	// Where a whole name was quoted once more, the quotes are dropped when it is saved.
+	add(strings.TrimRight(strings.Trim(plain, `"'`), " ."))
 	return out
 }
 
-// visible drops control and format characters, among them the ones that turn the direction of text.
+// visible drops control and format characters, among them the ones that turn the direction of text, and what is drawn as nothing.
 func visible(r rune) rune {
-	if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+	switch {
+	case unicode.IsControl(r), unicode.Is(unicode.Cf, r), unicode.Is(unicode.Variation_Selector, r):
 		return -1
+	case r == '\u034f', r == '\u115f', r == '\u1160', r == '\u3164', r == '\uffa0', r == '\u17b4', r == '\u17b5':
+		return -1
+	case unicode.Is(unicode.Zs, r), r == '\u2800': // every kind of space
+		return ' '
+	case r == '\u2024', r == '\uff0e', r == '\u3002', r == '\uff61', r == '\ufe52': // every kind of full stop
+		return '.'
+	}
+	return r
+}
+
+// latin is the letter that the Cyrillic or Greek one cannot be told from by its looks.
+func latin(r rune) rune {
+	const like, letters = "аеорсухіјѕԁһӏԛԝАВЕКМНОРСТУХІЈЅαορνικχΑΒΕΖΗΙΚΜΝΟΡΤΥΧıɡ", "aeopcyxijsdhlqwABEKMHOPCTYXIJSaopvikxABEZHIKMNOPTYXig"
+	if r < 0x80 {
+		return r
+	}
+	if i := slices.Index([]rune(like), r); i >= 0 {
+		return rune(letters[i])
 	}
 	return r
 }
 
 // wildcard matches the whole name: * is any number of characters, ? is one.
-func wildcard(pattern, name string) bool {
-	p, n := []rune(pattern), []rune(name)
+func wildcard(p, n []rune) bool {
 	pi, ni, star, mark := 0, 0, -1, 0
 	for ni < len(n) {
 		switch {

@@ -2,168 +2,262 @@ package main
 
 import (
 	"bytes"
-	"slices"
+	"encoding/binary"
 	"strings"
 
 	"github.com/gabriel-vasile/mimetype"
 )
 
-// kind is one type that content fits.
-type kind struct {
-	name     string // by its usual extension
-	category string
-	media    string
-}
-
-func categories() []string {
-	return []string{"executable", "document", "image", "media", "compressed", "script"}
-}
-
-// members are the types of each category (product-behaviour section 2.1).
-func members() map[string]string {
-	return map[string]string{
-		"executable": "exe dll sys scr msi elf so macho com class lnk dex wasm",
-		"document": "doc docx docm dot dotx xls xlsx xlsm xlsb ppt pptx pptm rtf pdf wri vsd vsdx odt ods odp odg ps chm hlp pub mpp " +
-			"one epub xps msg",
-		"image": "jpg jpeg gif png bmp tiff tif ico psd wmf emf svg webp jp2 heic avif djvu",
-		"media": "mp3 wav mid midi wma ogg oga ogv aac avi mpeg mpg mov wmv asf flv swf mp4 m4a m4v mkv webm flac aiff au amr 3gp",
-		"compressed": "zip rar 7z gz bz2 xz tar arj ace cab lzh lha iso jar zst lz4 lz cpio ar deb rpm z dmg vhd vhdx udf szdd " +
-			"arc apk",
-		"script": "js vbs ps1 bat sh py pl rb php hta wsf lua tcl",
+// look names every type that the content fits, the surest first.
+func (d *detector) look(s *sample) []kind {
+	f := &found{detector: d}
+	d.lookAtMarks(s, f)
+	d.lookAtContainers(s, f)
+	if len(f.kinds) == 0 && len(s.head) > 0 {
+		d.lookAtText(s, f)
 	}
+	d.lookBehind(s, f)
+	if len(f.kinds) == 0 {
+		f.add("unknown", "application/octet-stream")
+	}
+	return f.kinds
 }
 
-// detector tells types; its index is made once.
-type detector struct {
-	categories map[string]string // by type
+// found collects types, each once.
+type found struct {
+	detector *detector
+	kinds    []kind
+	library  *mimetype.MIME // what the library says, asked once
 }
 
-func newDetector() *detector {
-	d := &detector{categories: map[string]string{}}
-	for category, list := range members() {
-		for _, member := range strings.Fields(list) {
-			d.categories[member] = category
+func (f *found) ask(s *sample) *mimetype.MIME {
+	if f.library == nil {
+		f.library = mimetype.Detect(s.head)
+	}
+	return f.library
+}
+
+func (f *found) add(name, media string) {
+	if same, is := f.detector.aliases[name]; is {
+		name = same
+	}
+	for _, k := range f.kinds {
+		if k.name == name {
+			return
 		}
 	}
-	return d
+	f.kinds = append(f.kinds, kind{name: name, category: f.detector.category(name, media), media: media})
 }
 
-func (d *detector) category(name string) string {
-	if category, known := d.categories[name]; known {
-		return category
+func (f *found) known(name string) { f.add(name, "application/x-"+name) }
+
+func (f *found) has(category string) bool {
+	for _, k := range f.kinds {
+		if k.category == category {
+			return true
+		}
 	}
-	return "other"
+	return false
 }
 
-func (d *detector) known(word string) bool {
-	return slices.Contains(categories(), word) || d.categories[word] != ""
-}
-
-// magic is a format that mimetype does not know.
-type magic struct {
-	offset int
-	bytes  string
-	name   string
-}
-
-func magics() []magic {
-	return []magic{
-		{0x8001, "CD001", "iso"}, {0x8001, "BEA01", "udf"}, {0, "\x60\xea", "arj"}, {7, "**ACE**", "ace"}, {2, "-lh", "lha"},
-		{2, "-lz", "lha"}, {0, "SZDD\x88\xf0\x27\x33", "szdd"}, {0, "\x1f\x9d", "z"}, {0, "conectix", "vhd"}, {0, "vhdxfile", "vhdx"},
-		{0, "\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d", "one"}, {0, "\x4c\x00\x00\x00\x01\x14\x02\x00", "lnk"}, {0, "070707", "cpio"},
-		{0, "070701", "cpio"}, {0, "RE\x7e\x5e", "rar"},
-		{0, "\x7fELF", "elf"}, {0, "ID3", "mp3"},
+// lookAtMarks is for what the first bytes tell, here or in the library.
+func (d *detector) lookAtMarks(s *sample, f *found) {
+	head := s.head
+	if len(head) == 0 {
+		return
 	}
-}
-
-// detect names every type that the content fits, the surest first.
-func (d *detector) detect(head []byte) []kind {
-	var out []kind
-	add := func(name, media string) {
-		for _, k := range out {
-			if k.name == name {
-				return
+	for _, name := range program(s) {
+		f.known(name)
+	}
+	for _, list := range [][]magic{d.magics[head[0]], d.distant} {
+		for i := range list {
+			m := &list[i]
+			if len(head) >= m.offset+len(m.bytes) && string(head[m.offset:m.offset+len(m.bytes)]) == m.bytes && m.holds(head) {
+				f.known(m.name)
 			}
 		}
-		out = append(out, kind{name: name, category: d.category(name), media: media})
 	}
-	for _, m := range magics() {
-		if len(head) >= m.offset+len(m.bytes) && string(head[m.offset:m.offset+len(m.bytes)]) == m.bytes {
-			add(m.name, "application/x-"+m.name)
+	// Programs that read these look for the mark in the first KiB; a PDF in front of which something stands is one.
+	if bytes.Contains(head[:min(len(head), 1024)], []byte("%PDF-")) {
+		f.add("pdf", "application/pdf")
+	}
+}
+
+// lookAtContainers is for what a directory within tells, and for the rest of what the library knows.
+func (d *detector) lookAtContainers(s *sample, f *found) {
+	if bytes.HasPrefix(s.head, []byte(oleMagic)) {
+		name, macros := oleKind(s)
+		f.known(name)
+		if macros {
+			f.known(macro)
 		}
+		return
 	}
-	if bytes.HasPrefix(head, []byte("MZ")) {
-		add("exe", "application/vnd.microsoft.portable-executable")
+	isZip := bytes.HasPrefix(s.head, []byte("PK"))
+	if len(f.kinds) == 0 && !isZip {
+		d.lookInLibrary(s, f)
 	}
-	if name := script(head); name != "" {
-		add(name, "text/x-"+name)
+	z := readZip(s)
+	if z == nil {
+		if isZip {
+			d.lookInLibrary(s, f)
+		}
+		return
 	}
-	found := mimetype.Detect(head)
-	for m := found; m != nil; m = m.Parent() {
+	name, macros := zipKinds(s, z)
+	if z.offset > 0 && len(f.kinds) > 0 {
+		name = "zip" // behind something else
+	}
+	f.known(name)
+	if macros {
+		f.known(macro)
+	}
+}
+
+// lookInLibrary is for what the library knows and is not read better here.
+func (d *detector) lookInLibrary(s *sample, f *found) {
+	for m := f.ask(s); m != nil; m = m.Parent() {
+		name, media := strings.TrimPrefix(m.Extension(), "."), m.String()
+		if strings.HasPrefix(media, "text/") || strings.HasPrefix(media, "message/") {
+			continue
+		}
+		if same, is := d.aliases[name]; is {
+			name = same
+		}
+		switch d.category(name, media) {
+		case other, "script", "executable":
+			continue
+		}
+		f.add(name, media)
+		return // what it is built on is not what it is
+	}
+}
+
+// lookAtText is for what nothing but reading tells.
+func (d *detector) lookAtText(s *sample, f *found) {
+	text, is := s.text()
+	if !is {
+		if looksLikeCOM(s) {
+			f.known("com")
+			return
+		}
+		if m := f.ask(s); m.Extension() != "" {
+			f.add(strings.TrimPrefix(m.Extension(), "."), m.String())
+		}
+		return
+	}
+	for _, name := range d.readers.textKinds(text) {
+		f.add(name, "text/x-"+name)
+	}
+	if len(f.kinds) == 0 {
+		m := f.ask(s)
 		name := strings.TrimPrefix(m.Extension(), ".")
-		if name != "" && (m == found || d.categories[name] != "") {
-			add(name, m.String())
+		if category := d.category(name, m.String()); name == "" || category != other {
+			name = "txt" // only a word of the library's, which the text does not bear out
 		}
+		f.add(name, m.String())
 	}
-	if len(out) == 0 {
-		add("unknown", found.String())
-	}
-	return out
 }
 
-// lowerASCII leaves all other bytes as they are; what is looked for is ASCII.
-func lowerASCII(text []byte) string {
-	lower := make([]byte, len(text))
-	for i, c := range text {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
+// lookBehind is for what stands at the end or behind something else and is opened all the same.
+func (d *detector) lookBehind(s *sample, f *found) {
+	for _, m := range tailMagics() {
+		if end := s.end(m.offset); len(end) == m.offset && string(end[:len(m.bytes)]) == m.bytes {
+			f.known(m.name)
 		}
-		lower[i] = c
 	}
-	return string(lower)
+	// Readers of rar and 7z look for their mark behind a program, and so behind anything.
+	if len(f.kinds) > 0 && f.kinds[0].category != "compressed" {
+		if at := bytes.Index(s.head, []byte("Rar!\x1a\x07")); at > 0 && len(s.head) > at+7 && s.head[at+6] <= 1 {
+			f.known("rar")
+		}
+		if at := bytes.Index(s.head, []byte("7z\xbc\xaf\x27\x1c\x00")); at > 0 {
+			f.known("7z")
+		}
+	}
+	if f.has("executable") {
+		if name := packedBehind(s.read(overlay(s), 8)); name != "" {
+			f.known(name)
+		}
+	}
+	if d.isAppleImage(s) && len(f.kinds) == 0 {
+		f.known("dmg")
+	}
 }
 
-// script names the language of a text that gives itself away by its first lines or by what only that language has.
-func script(head []byte) string {
-	text := lowerASCII(head[:min(len(head), 16<<10)])
-	if strings.HasPrefix(text, "#!") {
-		line, _, _ := strings.Cut(text, "\n")
-		for _, language := range [][2]string{{"python", "py"}, {"perl", "pl"}, {"ruby", "rb"}, {"php", "php"}, {"node", "js"}, {"sh", "sh"}} {
-			if strings.Contains(line, language[0]) {
-				return language[1]
+// isAppleImage is a raw disk image: a partition map, or a volume of HFS.
+func (d *detector) isAppleImage(s *sample) bool {
+	const map1, volume = 512, 1024
+	at := func(offset int, mark string) bool {
+		return len(s.head) >= offset+len(mark) && string(s.head[offset:offset+len(mark)]) == mark
+	}
+	return at(0, "ER") && at(map1, "PM") || at(volume, "H+\x00\x04") || at(volume, "HX\x00\x05") || at(32, "NXSB") || at(map1, "EFI PART")
+}
+
+// program tells the programs of Windows and DOS apart. Two letters are not enough for a text that begins with them.
+func program(s *sample) []string {
+	const newHeader, characteristics, dll = 60, 22, 0x2000
+	head := s.head
+	le := binary.LittleEndian
+	if len(head) < 4 || string(head[:2]) != "MZ" && string(head[:2]) != "ZM" {
+		if len(head) > 8 && le.Uint32(head) == 0xbebafeca { // a Java class, or a Mach-O for several processors
+			if head[4] == 0 && head[5] == 0 && head[6] == 0 && head[7] < 30 {
+				return []string{"macho"}
 			}
+			return []string{"class"}
 		}
-		return "sh"
+		return nil
 	}
-	signs := []struct {
-		name string
-		all  []string
-	}{
-		{"hta", []string{"<hta:application"}},
-		{"wsf", []string{"<job", "<script"}},
-		{"ps1", []string{"$", "-noprofile"}},
-		{"ps1", []string{"new-object", "$"}},
-		{"ps1", []string{"invoke-", "$"}},
-		{"ps1", []string{"write-host"}},
-		{"vbs", []string{"createobject(", "set "}},
-		{"vbs", []string{"wscript.", "dim "}},
-		{"js", []string{"new activexobject"}},
-		{"js", []string{"wscript.", "var "}},
-		{"js", []string{"function", "document.", "var "}},
-		{"bat", []string{"@echo off"}},
-		{"php", []string{"<?php"}},
+	if isText(head[:min(len(head), 512)]) {
+		return nil
 	}
-	if strings.HasPrefix(strings.TrimSpace(text), "<!doctype html") {
-		return ""
+	if len(head) < newHeader+4 {
+		return []string{"exe"}
 	}
-	for _, s := range signs {
-		fits := true
-		for _, sign := range s.all {
-			fits = fits && strings.Contains(text, sign)
-		}
-		if fits {
-			return s.name
+	header := s.read(int64(le.Uint32(head[newHeader:])), characteristics+2)
+	switch {
+	case len(header) == characteristics+2 && string(header[:4]) == "PE\x00\x00" && le.Uint16(header[characteristics:])&dll != 0:
+		return []string{"dll", "exe"}
+	case len(header) > 2 && string(header[:2]) == "NE":
+		return []string{"exe", "ne"}
+	}
+	return []string{"exe"}
+}
+
+// overlay is where the last section of a Windows program ends, 0 where there is none: what stands behind, the program may unpack.
+func overlay(s *sample) int64 {
+	const newHeader, fixed, sectionSize, maxSections = 60, 24, 40, 96
+	le := binary.LittleEndian
+	if len(s.head) < newHeader+4 {
+		return 0
+	}
+	at := int64(le.Uint32(s.head[newHeader:]))
+	header := s.read(at, fixed)
+	if len(header) < fixed || string(header[:4]) != "PE\x00\x00" {
+		return 0
+	}
+	sections := s.read(at+fixed+int64(le.Uint16(header[20:])), sectionSize*int(min(le.Uint16(header[6:]), maxSections)))
+	var end int64
+	for ; len(sections) >= sectionSize; sections = sections[sectionSize:] {
+		end = max(end, int64(le.Uint32(sections[16:]))+int64(le.Uint32(sections[20:])))
+	}
+	return end
+}
+
+func packedBehind(b []byte) string {
+	for _, m := range [][2]string{{"Rar!\x1a\x07", "rar"}, {"7z\xbc\xaf\x27\x1c", "7z"}, {"MSCF\x00\x00\x00\x00", "cab"}, {"PK\x03\x04", "zip"}} {
+		if bytes.HasPrefix(b, []byte(m[0])) {
+			return m[1]
 		}
 	}
 	return ""
+}
+
+// looksLikeCOM is a program without a header: small, begins with a jump, and calls DOS.
+func looksLikeCOM(s *sample) bool {
+	const largest = 65280
+	if s.size > largest || len(s.head) < 8 || s.head[0] != 0xe9 && s.head[0] != 0xeb {
+		return false
+	}
+	return bytes.Contains(s.head, []byte("\xcd\x21"))
 }

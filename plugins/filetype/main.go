@@ -2,11 +2,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,18 +15,15 @@ import (
 	"github.com/postern-mail/postern/sdk/serve"
 )
 
-// window is how much of a file is looked at: enough for the names in an Office file's directory.
+// window is how much is sent of a body that is not given as a file, of which any place can be read.
 const window = 1 << 20
-
-// firstLook is enough for everything else: the mark of an ISO image is at 32 KiB.
-const firstLook = 48 << 10
 
 func main() { serve.Main(plugin()) }
 
 func plugin() serve.Plugin {
 	t := &types{detector: newDetector()}
 	return serve.Plugin{
-		Name: "filetype", Version: "1.0.0", Summary: "Matches the true type of attachments and of the members of archives.",
+		Name: "filetype", Version: "1.1.0", Summary: "Matches the true type of attachments and of the members of archives.",
 		Configure: t.configure, Scanner: t,
 		Scan: schema.Body{Attributes: []schema.Attribute{
 			{Name: "types", Summary: "categories (executable, document, image, media, compressed, script) or types (exe, pdf, zip)",
@@ -47,21 +42,24 @@ type query struct {
 	notTypes []string
 }
 
-func (q *query) matches(kinds []kind) (kind, bool) {
-	for _, k := range kinds {
-		if slices.Contains(q.types, k.name) || slices.Contains(q.types, k.category) {
-			return k, true
+// matches are the types that the query asks for: each of a polyglot's. What is none of the types that it leaves out is found as what it
+// is first of all.
+func (q *query) matches(kinds []kind) []kind {
+	in := func(words []string) (out []kind) {
+		for _, k := range kinds {
+			if slices.Contains(words, k.name) || slices.Contains(words, k.category) {
+				out = append(out, k)
+			}
 		}
+		return out
 	}
-	if len(q.notTypes) == 0 || len(kinds) == 0 {
-		return kind{}, false
+	if len(q.types) > 0 {
+		return in(q.types)
 	}
-	for _, k := range kinds {
-		if slices.Contains(q.notTypes, k.name) || slices.Contains(q.notTypes, k.category) {
-			return kind{}, false
-		}
+	if len(in(q.notTypes)) > 0 || len(kinds) == 0 {
+		return nil
 	}
-	return kinds[0], true
+	return kinds[:1]
 }
 
 type types struct {
@@ -80,10 +78,9 @@ func (t *types) configure(_ context.Context, c *serve.Configuration) (*serve.Con
 		if err := json.Unmarshal(q.Config, &config); err != nil {
 			return nil, fmt.Errorf("read scan block: %w", err)
 		}
-		at := []string{"scan", strconv.Itoa(q.Number)}
 		if (len(config.Types) == 0) == (len(config.NotTypes) == 0) {
 			done.Problems = append(done.Problems, serve.Problem{
-				Path: append(at, "types"), Summary: "Either types or not_types is needed",
+				Path: []string{"scan", strconv.Itoa(q.Number), "types"}, Summary: "Either types or not_types is needed",
 				Detail: `Give types = ["executable"], or not_types = ["document", "image"].`,
 			})
 		}
@@ -92,13 +89,17 @@ func (t *types) configure(_ context.Context, c *serve.Configuration) (*serve.Con
 			words []string
 		}{{"types", config.Types}, {"not_types", config.NotTypes}} {
 			for i, word := range list.words {
-				list.words[i] = strings.ToLower(strings.TrimPrefix(word, "."))
-				if !t.detector.known(list.words[i]) {
-					done.Problems = append(done.Problems, serve.Problem{
-						Path: append(at, list.name), Summary: fmt.Sprintf("%q is no category or type", word),
-						Detail: "Categories are " + strings.Join(categories(), ", ") + "; types are named by their usual extension.",
-					})
+				known := false
+				if list.words[i], known = t.detector.word(word); known {
+					continue
 				}
+				detail := "Categories are " + strings.Join(categories(), ", ") + "; types are named by their usual extension."
+				if nearest := t.detector.nearest(word); nearest != "" {
+					detail = fmt.Sprintf("Did you mean %q? %s", nearest, detail)
+				}
+				done.Problems = append(done.Problems, serve.Problem{
+					Path: []string{"scan", strconv.Itoa(q.Number), list.name}, Summary: fmt.Sprintf("%q is no category or type", word), Detail: detail,
+				})
 			}
 		}
 		queries = append(queries, query{number: q.Number, types: config.Types, notTypes: config.NotTypes})
@@ -115,16 +116,15 @@ func (t *types) Scan(_ context.Context, m *scanner.Message) (*scanner.Report, er
 		if !part.Attachment() || part.Body == nil {
 			continue
 		}
-		head, err := start(part)
+		kinds, err := t.kindsOf(part)
 		if err != nil {
 			return nil, err
 		}
-		kinds := t.detector.detect(head)
 		for _, q := range *t.queries.Load() {
 			if !slices.Contains(m.Queries, q.number) {
 				continue
 			}
-			if k, found := q.matches(kinds); found {
+			for _, k := range q.matches(kinds) {
 				report.Findings = append(report.Findings, scanner.Finding{
 					Query: q.number, Kind: "type", Certainty: scanner.Sure, Name: k.name, Part: part.ID,
 					Evidence: fmt.Sprintf("%s is %s (%s)", part.Display, k.category, k.media),
@@ -135,26 +135,20 @@ func (t *types) Scan(_ context.Context, m *scanner.Message) (*scanner.Report, er
 	return report, nil
 }
 
-// start is the front of a part's content: more of it where a directory within tells what it is.
-func start(part *scanner.Part) ([]byte, error) {
+// kindsOf tells the types of a part, empty ones being of none.
+func (t *types) kindsOf(part *scanner.Part) (kinds []kind, err error) {
 	r, err := part.Body.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	head := make([]byte, min(part.Size, firstLook))
-	n, err := io.ReadFull(r, head)
-	if err != nil && n == 0 && part.Size > 0 {
-		return nil, fmt.Errorf("read %s: %w", part.Path, err)
+	s, err := sampleOf(part, r)
+	if err != nil {
+		return nil, err
 	}
-	head = head[:n]
-	if !bytes.HasPrefix(head, []byte("PK")) && !bytes.HasPrefix(head, []byte("\xd0\xcf\x11\xe0")) {
-		return head, nil
+	kinds = t.detector.look(s)
+	if s.err != nil {
+		return nil, fmt.Errorf("read %s: %w", part.Path, s.err)
 	}
-	rest := make([]byte, min(part.Size, window)-int64(n))
-	more, err := io.ReadFull(r, rest)
-	if err != nil && more == 0 && len(rest) > 0 {
-		return nil, fmt.Errorf("read %s: %w", part.Path, err)
-	}
-	return append(head, rest[:more]...), nil
+	return kinds, nil
 }

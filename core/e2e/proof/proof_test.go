@@ -22,3 +22,37 @@ func TestQuickProofs(t *testing.T) {
 		})
 	}
 }
+
+func TestTheOutputOfAFuzzTargetIsRead(t *testing.T) {
+	const crashed = `fuzz: elapsed: 0s, gathering baseline coverage: 2/2 completed, now fuzzing with 2 workers
+fuzz: elapsed: 1s, execs: 812 (811/sec), new interesting: 1 (total: 3)
+fuzz: elapsed: 2s, execs: 1534 (722/sec), new interesting: 2 (total: 4)
+--- FAIL: FuzzX (2.01s)
+    Failing input written to testdata/fuzz/FuzzX/771e938e4458e983
+    To re-run:
+    go test -run=FuzzX/771e938e4458e983
+`
+	if r := readFuzz(crashed); r.executions != "1534" || r.crash != "testdata/fuzz/FuzzX/771e938e4458e983" {
+		t.Errorf("%+v", r)
+	}
+	if r := readFuzz("fuzz: elapsed: 3s, gathering baseline coverage: 85/98 completed\nPASS\n"); r.executions != "" || r.crash != "" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestALabelledFileIsRightInOneCategory(t *testing.T) {
+	tests := []struct {
+		category string
+		found    []string
+		want     bool
+	}{
+		{"image", []string{"image"}, true}, {"image", []string{"image", "compressed"}, true}, {"image", []string{"image", "executable"}, false},
+		{"image", nil, false}, {"image", []string{"compressed"}, false}, {"", nil, true}, {"", []string{"script"}, false},
+		{"", []string{"compressed"}, false}, {"script", []string{"script", "document"}, false},
+	}
+	for _, test := range tests {
+		if got := (&labelled{category: test.category, found: test.found}).right(); got != test.want {
+			t.Errorf("%q found as %v is right: %v", test.category, test.found, got)
+		}
+	}
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	fuzzTime = 10 * time.Second
+	// fuzzWorkers is how many processes try inputs for one target: few, since a machine that does other work beside must not make inputs look slow.
+	fuzzWorkers = "2"
+	// fuzzMinimize is how many tries an input that reaches new code is made smaller in: without a bound that takes all of the time.
+	fuzzMinimize = "100x"
+	// fuzzGrace is how long building and minimising may take beyond the time for trying.
+	fuzzGrace = 3 * time.Minute
+	// seedTimes is how many times as long a target has whose seeds alone took all of it.
+	seedTimes    = 4
+	nothingTried = "NOTHING WAS TRIED"
+)
+
+// readerPackages are those that read bytes from outside, below the module's root. Each has to have a target.
+func readerPackages() []string {
+	return []string{"core/content", "core/delivery", "core/intake", "core/mailauth", "core/plugincatalog", "core/pluginprocess", "core/policy",
+		"core/rewrite", "core/store", "plugins/atse", "plugins/cape", "plugins/ddan", "plugins/filename", "plugins/filetype", "plugins/snap", "plugins/unpack"}
+}
+
+type fuzzTarget struct{ pkg, name string }
+
+// fuzzed is what became of a target.
+type fuzzed struct {
+	executions string
+	crash      string // the file of the input, where there is one
+	failed     string // in words, "" where it went well
+}
+
+// fuzz tries every fuzz target of the tree for the time of the environment variable FUZZTIME, one after the other. An input that crashes
+// one stays in the package's testdata/fuzz, where every later `go test` tries it.
+func fuzz(ctx context.Context, e *env) error {
+	each := fuzzTime
+	if given := os.Getenv("FUZZTIME"); given != "" {
+		var err error
+		if each, err = time.ParseDuration(given); err != nil {
+			return fmt.Errorf("read FUZZTIME: %w", err)
+		}
+	}
+	targets, err := fuzzTargets(ctx)
+	if err != nil {
+		return err
+	}
+	short := false
+	for _, reader := range readerPackages() {
+		if !slices.ContainsFunc(targets, func(t fuzzTarget) bool { return strings.HasSuffix(t.pkg, "/"+reader) }) {
+			e.printf("%s reads bytes from outside and has no fuzz target", reader)
+			short = true
+		}
+	}
+	e.printf("%d targets, %v each", len(targets), each)
+	for _, t := range targets {
+		r := t.run(ctx, each)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		e.printf("%-64s %10s executions %s", t.pkg+" "+t.name, r.executions, r.failed)
+		if r.failed != "" {
+			short = true
+		}
+		if r.crash != "" {
+			e.printf("    the input: %s in that package", r.crash)
+		}
+	}
+	if short {
+		return errShort
+	}
+	return nil
+}
+
+// fuzzTargets lists the targets of all packages. `go test -list` prints a package's targets and then the package.
+func fuzzTargets(ctx context.Context) ([]fuzzTarget, error) {
+	command := exec.CommandContext(ctx, "go", "test", "-list", "^Fuzz", "./...")
+	command.Stderr = os.Stderr
+	out, err := command.Output()
+	if err != nil {
+		return nil, fmt.Errorf("list fuzz targets: %w", err)
+	}
+	var targets []fuzzTarget
+	var names []string
+	lines := bufio.NewScanner(bytes.NewReader(out))
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		switch {
+		case len(fields) == 1 && strings.HasPrefix(fields[0], "Fuzz"):
+			names = append(names, fields[0])
+		case len(fields) >= 2 && fields[0] == "ok":
+			for _, name := range names {
+				targets = append(targets, fuzzTarget{pkg: fields[1], name: name})
+			}
+			names = nil
+		}
+	}
+	if len(names) > 0 || len(targets) == 0 {
+		return nil, errors.New("list fuzz targets: the output of go test is not understood")
+	}
+	return targets, lines.Err()
+}
+
+// run tries one target. That the end of the time itself is reported as a failure, without an input, is a fault of the tool: it is then
+// tried once more.
+func (t fuzzTarget) run(ctx context.Context, each time.Duration) fuzzed {
+	r, out := t.try(ctx, each)
+	switch {
+	case r.failed == nothingTried: // the time was over before the seeds were read
+		r, out = t.try(ctx, seedTimes*each)
+	case r.failed != "" && r.crash == "" && strings.Contains(out, "context deadline exceeded") && !strings.Contains(out, "panic"):
+		r, out = t.try(ctx, each)
+	}
+	if r.failed != "" {
+		r.failed += "\n" + indent(out)
+	}
+	return r
+}
+
+func (t fuzzTarget) try(ctx context.Context, each time.Duration) (fuzzed, string) {
+	ctx, cancel := context.WithTimeout(ctx, each+fuzzGrace)
+	defer cancel()
+	var out bytes.Buffer
+	command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", each.String(), "-parallel", fuzzWorkers,
+		"-fuzzminimizetime", fuzzMinimize, t.pkg)
+	command.Stdout, command.Stderr = &out, &out
+	// The workers are the children of a child: they end with it.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
+	command.WaitDelay = time.Second
+	err := command.Run()
+	r := readFuzz(out.String())
+	switch {
+	case err != nil && ctx.Err() != nil:
+		r.failed = "HANGS"
+	case err != nil:
+		r.failed = "CRASHES"
+	case r.executions == "":
+		r.failed = nothingTried
+	}
+	return r, out.String()
+}
+
+// readFuzz reads the last count of executions and the file of a failing input.
+func readFuzz(out string) (r fuzzed) {
+	counts := regexp.MustCompile(`execs: (\d+) `).FindAllStringSubmatch(out, -1)
+	if len(counts) > 0 {
+		r.executions = counts[len(counts)-1][1]
+	}
+	if input := regexp.MustCompile(`(testdata/fuzz/\S+)`).FindString(out); input != "" {
+		r.crash = input
+	}
+	return r
+}
+
+// indent is the end of the output, where the reason stands.
+func indent(out string) string {
+	const lines = 30
+	all := strings.Split(strings.TrimSpace(out), "\n")
+	return "    " + strings.Join(all[max(0, len(all)-lines):], "\n    ")
+}
