@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/postern-mail/postern/core/e2e/harness"
 	"github.com/postern-mail/postern/core/message"
@@ -70,6 +73,7 @@ func triggers() []trigger {
 		}
 	}
 	return []trigger{
+		{name: "atse", kind: "virus", scan: `scan "atse" {}`, acts: true, mail: file(".lnk", startsPowerShell)},
 		{name: "filename", kind: "other", scan: "scan \"filename\" {\n    names   = [\"*.js\"]\n    analyze = true\n  }",
 			mail: file(".js", func(id string) []byte { return []byte("// " + id) })},
 		{name: "filetype", kind: "other", scan: "scan \"filetype\" {\n    types   = [\"executable\"]\n    analyze = true\n  }",
@@ -84,6 +88,24 @@ func triggers() []trigger {
 				return m, m
 			}},
 	}
+}
+
+// startsPowerShell is a shortcut (MS-SHLLINK) that starts a shell with an encoded command, which plugin atse suspects.
+func startsPowerShell(id string) []byte {
+	const hasRelativePath, hasArguments, isUnicode = 8, 32, 128
+	out := make([]byte, 76)
+	copy(out, "\x4c\x00\x00\x00\x01\x14\x02\x00\x00\x00\x00\x00\xc0\x00\x00\x00\x00\x00\x00\x46")
+	binary.LittleEndian.PutUint32(out[20:], hasRelativePath|hasArguments|isUnicode)
+	for _, text := range []string{
+		`..\..\Windows\System32\WindowsPowerShell\v1.0\powershell.exe`, "-enc " + base64.StdEncoding.EncodeToString([]byte(id)),
+	} {
+		units := utf16.Encode([]rune(text))
+		out = binary.LittleEndian.AppendUint16(out, uint16(len(units)))
+		for _, unit := range units {
+			out = binary.LittleEndian.AppendUint16(out, unit)
+		}
+	}
+	return append(out, 0, 0, 0, 0)
 }
 
 // cell is one mail and what has to become of it.
