@@ -81,7 +81,7 @@ func makeFiles() (map[string][]byte, error) {
 		content []byte
 	}{
 		"eicar-in-two-zips": {"inner.zip", inner},
-		"script-in-zip":     {"invoice.pdf.hta", []byte("var x = new ActiveXObject('WScript.Shell');")},
+		"script-in-zip":     {"invoice.hta", []byte("var x = new ActiveXObject('WScript.Shell');")},
 		"text-in-zip":       {"kit.txt", []byte("Press kit")},
 		"encrypted-zip":     {"secret.txt", []byte("not readable")},
 	} {
