@@ -178,14 +178,16 @@ func TestSandboxTrouble(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, site)
+	held := 0
 	hold := func(subject string) {
 		t.Helper()
+		held++
 		if reply := send(t, site, outside, []string{inside}, harness.Document(subject, subject+".js", []byte("script "+subject))); !reply.Accepted() {
 			t.Fatalf("%s: refused: %s", subject, reply)
 		}
 		err := harness.Eventually(limited(t), subject+" is uploaded", func() (bool, error) {
 			uploads, _, err := s.Uploads()
-			return len(uploads) > 0 && strings.Count(site.Gateway.Log(), `"sample submitted"`) == len(uploads), err
+			return len(uploads) == held && strings.Count(site.Gateway.Log(), `"sample submitted"`) == held, err
 		})
 		if err != nil {
 			t.Fatal(err)
