@@ -224,22 +224,21 @@ func bombs(ctx context.Context, e *env) (err error) {
 
 // newLimitedSite is a gateway whose unpacker has a limit of memory.
 func newLimitedSite(ctx context.Context, e *env) (*harness.Site, error) {
-	policy, err := configs.ReadFile("config/postern.hcl")
-	if err != nil {
-		return nil, err
-	}
-	rules, err := configs.ReadFile("config/corpora.hcl")
-	if err != nil {
-		return nil, err
+	files := map[string][]byte{"postern.hcl": nil, "sqlite.hcl": nil, "corpora.hcl": nil}
+	for name := range files {
+		content, err := configs.ReadFile("config/" + name)
+		if err != nil {
+			return nil, err
+		}
+		files[name] = content
 	}
 	plain := []byte("plugin \"unpack\" { command = \"postern-unpack\" }")
 	limited := fmt.Appendf(nil, "plugin \"unpack\" {\n  command = \"postern-unpack\"\n  limits { memory = \"%d MiB\" }\n}", unpackerMemory>>20)
-	if !bytes.Contains(policy, plain) {
+	if !bytes.Contains(files["postern.hcl"], plain) {
 		return nil, errors.New("the policy has no unpacker to limit")
 	}
-	return harness.NewSite(ctx, e.bin, e.scratch, map[string][]byte{
-		"postern.hcl": bytes.Replace(policy, plain, limited, 1), "rules/10.hcl": rules,
-	})
+	files["postern.hcl"] = bytes.Replace(files["postern.hcl"], plain, limited, 1)
+	return harness.NewSite(ctx, e.bin, e.scratch, files)
 }
 
 // lastWords are the lines of the log that say why a plugin ended.
@@ -298,7 +297,7 @@ func sendBombs(ctx context.Context, e *env, client *harness.Client, all []bomb) 
 	return slowest, nil
 }
 
-// bombFates names the bombs that met no exception, and counts the corpus archives that did.
+// bombFates names the bombs that met no exception and were not kept either, and counts the corpus archives that did.
 func bombFates(ctx context.Context, e *env, s *harness.Site, own, archives []bomb) (clean []string, exceptions int, err error) {
 	f, err := readFates(ctx, s)
 	if err != nil {
@@ -319,8 +318,9 @@ func bombFates(ctx context.Context, e *env, s *harness.Site, own, archives []bom
 		}
 	}
 	for _, b := range own {
-		if !excepted(b) {
-			clean = append(clean, b.name)
+		// One that plugin atse suspects is kept by its rule.
+		if to := bombRecipient(b.name); !excepted(b) && (!slices.Contains(f.rules[to], "Virus") || len(f.arrived[to]) > 0) {
+			clean = append(clean, fmt.Sprint(b.name, f.rules[to]))
 		}
 	}
 	for _, b := range archives {
