@@ -21,6 +21,7 @@ const (
 	maxPasswords    = 120
 	maxPasswordText = 64 << 10 // of one body
 	maxPasswordWord = 64
+	announcedWords  = 5 // behind a word such as "password" in which the password itself is looked for
 )
 
 // passwords collects words that may be passwords: those that stand behind a word such as "password" first, then those of the subject
@@ -28,9 +29,13 @@ const (
 func (r *reader) passwords() ([]Password, error) {
 	var near, named, odd, other []Password
 	collect := func(text, source string) {
-		words := strings.Fields(text)
-		for i, word := range words {
-			if announces(words[max(0, i-5):i]) && !isFiller(word) || announcesItself(word) {
+		announced := 0 // words from here on that may be the password
+		for word := range strings.FieldsSeq(text) {
+			expected := announced > 0
+			if announced--; isPasswordWord(strings.Trim(strings.ToLower(word), ".,;:!?()[]\"'*=-")) {
+				announced = announcedWords
+			}
+			if expected && !isFiller(word) || announcesItself(word) {
 				near = appendWord(near, word, source)
 			} else if source == "subject" || strings.IndexFunc(strings.Trim(word, ".,;:!?()"), isOdd) >= 0 {
 				odd = appendWord(odd, word, source)
@@ -69,16 +74,6 @@ func (r *reader) passwords() ([]Password, error) {
 	return out, nil
 }
 
-// announces reports whether one of the words before says that a password follows.
-func announces(words []string) bool {
-	for _, w := range words {
-		if isPasswordWord(strings.Trim(strings.ToLower(w), ".,;:!?()[]\"'*=-")) {
-			return true
-		}
-	}
-	return false
-}
-
 // announcesItself knows "Password:1234", which is one word to a reader of blanks.
 func announcesItself(word string) bool {
 	i := strings.IndexAny(word, ":=")
@@ -97,14 +92,11 @@ func isFiller(word string) bool {
 
 // isPasswordWord knows what mails call a password, in the languages met most.
 func isPasswordWord(w string) bool {
-	for _, known := range []string{
-		"pass", "pw", "pwd", "pin", "code", "key", "kennwort", "losung", "schlüssel", "parola", "contraseña", "contrasena", "clave", "senha",
+	switch w {
+	case "pass", "pw", "pwd", "pin", "code", "key", "kennwort", "losung", "schlüssel", "parola", "contraseña", "contrasena", "clave", "senha",
 		"mdp", "wachtwoord", "hasło", "haslo", "пароль", "lösenord", "adgangskode", "salasana", "heslo", "jelszó", "şifre", "暗証番号", "密码",
-		"パスワード",
-	} {
-		if w == known {
-			return true
-		}
+		"パスワード":
+		return true
 	}
 	return strings.HasPrefix(w, "passw") || strings.HasPrefix(w, "passc") || strings.HasPrefix(w, "passphrase")
 }

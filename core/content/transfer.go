@@ -156,7 +156,7 @@ func writeBase64(w io.Writer, body []byte) (clean bool, err error) {
 		if end == 0 {
 			end = len(body)
 		}
-		line := bytes.TrimRight(body[:end], "\r\n")
+		line := withoutEnd(body[:end])
 		body = body[end:]
 		if !padded {
 			done, err := d.line(line)
@@ -197,6 +197,14 @@ func writeBase64(w io.Writer, body []byte) (clean bool, err error) {
 		return d.clean, err
 	}
 	return d.clean, d.flush()
+}
+
+// withoutEnd is a line without the line feed and carriage returns that end it.
+func withoutEnd(line []byte) []byte {
+	for len(line) > 0 && (line[len(line)-1] == '\n' || line[len(line)-1] == '\r') {
+		line = line[:len(line)-1]
+	}
+	return line
 }
 
 // decodeBase64 and decodeQuoted decode into memory.

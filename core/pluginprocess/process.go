@@ -78,8 +78,10 @@ func Start(ctx context.Context, spec Spec) (*Process, error) {
 		SyncStdout:       io.Discard,
 		SyncStderr:       io.Discard,
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: dir},
-		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
-			grpc.MaxCallRecvMsgSize(pluginv1.MaxMessage), grpc.MaxCallSendMsgSize(pluginv1.MaxMessage))},
+		GRPCDialOptions: []grpc.DialOption{
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(pluginv1.MaxMessage), grpc.MaxCallSendMsgSize(pluginv1.MaxMessage)),
+			grpc.WithInitialWindowSize(pluginv1.StreamWindow), grpc.WithInitialConnWindowSize(pluginv1.ConnectionWindow),
+		},
 		RunnerFunc: func(_ hclog.Logger, command *exec.Cmd, _ string) (runner.Runner, error) {
 			p.runner.handshakeEnv = command.Env
 			return p.runner, nil

@@ -23,6 +23,7 @@ type Spool struct {
 	budget int64
 	used   atomic.Int64
 	serial atomic.Int64
+	chunks sync.Pool // of *[chunkSize]byte, for bodies that are being written
 }
 
 // Open makes the folder (mode 0700) and removes what an earlier process left in it. budget is how many bytes of bodies are kept
@@ -45,6 +46,14 @@ func Open(dir string, budget int64) (*Spool, error) {
 
 // MemoryUsed is how many bytes of bodies are in memory now.
 func (s *Spool) MemoryUsed() int64 { return s.used.Load() }
+
+// lend is an empty chunk.
+func (s *Spool) lend() []byte {
+	if chunk, ok := s.chunks.Get().(*[chunkSize]byte); ok {
+		return chunk[:0]
+	}
+	return make([]byte, 0, chunkSize)
+}
 
 // NewScope returns the holder of one message's bodies.
 func (s *Spool) NewScope() *Scope { return &Scope{spool: s} }
@@ -92,6 +101,13 @@ func (sc *Scope) reserve(n int) bool {
 	return true
 }
 
+func (sc *Scope) giveBack(n int) {
+	sc.spool.used.Add(-int64(n))
+	sc.mu.Lock()
+	sc.reserved -= int64(n)
+	sc.mu.Unlock()
+}
+
 func (sc *Scope) newFile() (*os.File, error) {
 	path := filepath.Join(sc.spool.dir, "body-"+strconv.FormatInt(sc.spool.serial.Add(1), 36))
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o400)
@@ -104,51 +120,61 @@ func (sc *Scope) newFile() (*os.File, error) {
 	return f, nil
 }
 
+// chunkSize is what a body in memory grows by while it is written.
+const chunkSize = 64 << 10
+
 // Writer takes a body's bytes. It is used by one goroutine.
 type Writer struct {
-	scope  *Scope
-	limit  int
-	memory []byte
-	file   *os.File
-	size   int64
+	scope    *Scope
+	limit    int
+	chunks   [][]byte // all full but the last; lent by the spool
+	reserved int
+	file     *os.File
+	size     int64
 }
 
 // Write adds bytes; an error is the file system's.
 func (w *Writer) Write(p []byte) (int, error) {
-	if w.file == nil && !w.keep(len(p)) {
+	if w.file == nil && !w.keeps(len(p)) {
 		if err := w.spill(); err != nil {
 			return 0, err
 		}
 	}
+	w.size += int64(len(p))
 	if w.file != nil {
 		n, err := w.file.Write(p)
-		w.size += int64(n)
 		if err != nil {
 			return n, fmt.Errorf("spool body: %w", err)
 		}
 		return n, nil
 	}
-	w.memory = append(w.memory, p...)
-	w.size += int64(len(p))
+	for rest := p; len(rest) > 0; {
+		last := len(w.chunks) - 1
+		if last < 0 || len(w.chunks[last]) == chunkSize {
+			w.chunks = append(w.chunks, w.scope.spool.lend())
+			continue
+		}
+		n := min(len(rest), chunkSize-len(w.chunks[last]))
+		w.chunks[last] = append(w.chunks[last], rest[:n]...)
+		rest = rest[n:]
+	}
 	return len(p), nil
 }
 
-// keep makes room for n more bytes in memory, where limit and budget allow it.
-func (w *Writer) keep(n int) bool {
-	need := len(w.memory) + n
+// keeps makes room for n more bytes in memory, where limit and budget allow it.
+func (w *Writer) keeps(n int) bool {
+	need := int(w.size) + n
 	if need > w.limit {
 		return false
 	}
-	if need <= cap(w.memory) {
-		return true
+	if more := need - w.reserved; more > 0 {
+		// By the chunk, so that the budget is not asked for each write.
+		more = min((more+chunkSize-1)/chunkSize*chunkSize, w.limit-w.reserved)
+		if !w.scope.reserve(more) {
+			return false
+		}
+		w.reserved += more
 	}
-	grown := min(max(2*cap(w.memory), need, 4096), w.limit)
-	if !w.scope.reserve(grown - cap(w.memory)) {
-		return false
-	}
-	memory := make([]byte, len(w.memory), grown)
-	copy(memory, w.memory)
-	w.memory = memory
 	return true
 }
 
@@ -158,17 +184,31 @@ func (w *Writer) spill() error {
 		return err
 	}
 	w.file = f
-	if _, err := f.Write(w.memory); err != nil {
-		return fmt.Errorf("spool body: %w", err)
+	for _, chunk := range w.chunks {
+		if _, err := f.Write(chunk); err != nil {
+			return fmt.Errorf("spool body: %w", err)
+		}
 	}
-	w.memory = nil
+	w.giveBack(0)
 	return nil
+}
+
+// giveBack returns the chunks, and what was reserved beyond keep bytes.
+func (w *Writer) giveBack(keep int) {
+	for _, chunk := range w.chunks {
+		w.scope.spool.chunks.Put((*[chunkSize]byte)(chunk[:chunkSize]))
+	}
+	w.chunks = nil
+	w.scope.giveBack(w.reserved - keep)
+	w.reserved = 0
 }
 
 // Finish ends the body.
 func (w *Writer) Finish() (message.Body, error) {
 	if w.file == nil {
-		return memoryBody(w.memory), nil
+		content := bytes.Join(w.chunks, nil)
+		w.giveBack(len(content))
+		return memoryBody(content), nil
 	}
 	if err := w.file.Close(); err != nil {
 		return nil, fmt.Errorf("spool body: %w", err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync"
 
@@ -104,7 +105,10 @@ func Main(plugin Plugin) {
 		Logger:          hclog.NewNullLogger(),
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
 			return grpc.NewServer(append(options,
-				grpc.MaxRecvMsgSize(pluginv1.MaxMessage), grpc.MaxSendMsgSize(pluginv1.MaxMessage))...)
+				grpc.MaxRecvMsgSize(pluginv1.MaxMessage), grpc.MaxSendMsgSize(pluginv1.MaxMessage),
+				grpc.InitialWindowSize(pluginv1.StreamWindow), grpc.InitialConnWindowSize(pluginv1.ConnectionWindow),
+				// Calls are short: a goroutine whose stack has grown already is worth keeping.
+				grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))))...)
 		},
 	})
 }

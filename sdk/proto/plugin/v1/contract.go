@@ -9,6 +9,10 @@ const (
 	CookieValue = "d5c1c7f0-plugin-v1"
 	// MaxMessage is the largest gRPC message either side accepts, in bytes.
 	MaxMessage = 1 << 20
+	// StreamWindow and ConnectionWindow are how many bytes may be under way before the other side has taken them (RFC 9113 section 5.2).
+	// Fixed ones save the pings by which gRPC finds its own.
+	StreamWindow     = 1 << 20
+	ConnectionWindow = 4 << 20
 	// InlineBody is the largest body that travels in the opening itself; what is larger goes by file or in chunks.
 	InlineBody = 256 << 10
 	// InlineTotal bounds all inline bodies of one opening together.
