@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/postern-mail/postern/core/e2e/harness"
 	"github.com/postern-mail/postern/core/store/postgres/pgtest"
 )
@@ -49,8 +51,9 @@ func (s *scope) end() error {
 
 // cluster is gateways that share one PostgreSQL, or a single one with SQLite, with one next hop.
 type cluster struct {
-	scope scope
-	sites []*harness.Site
+	scope    scope
+	sites    []*harness.Site
+	database string // URL; empty with SQLite
 }
 
 // startCluster starts n gateways with the rules; n of 0 is a single one with SQLite.
@@ -64,11 +67,10 @@ func startCluster(ctx context.Context, e *env, n int, rules string, environment 
 	store := "sqlite.hcl"
 	if n > 0 {
 		store = "postgres.hcl"
-		var url string
-		if err := c.scope.do(func() { url = pgtest.Start(&c.scope).Database(&c.scope) }); err != nil {
+		if err := c.scope.do(func() { c.database = pgtest.Start(&c.scope).Database(&c.scope) }); err != nil {
 			return c, fmt.Errorf("start PostgreSQL: %w", err)
 		}
-		environment = append(environment, "PROOF_STORE="+url)
+		environment = append(environment, "PROOF_STORE="+c.database)
 	}
 	for i := range max(1, n) {
 		own := *e
@@ -88,6 +90,19 @@ func startCluster(ctx context.Context, e *env, n int, rules string, environment 
 		}
 	}
 	return c, nil
+}
+
+// settle ends what the database still writes of earlier work, so that it is not measured with what comes next.
+func (c *cluster) settle(ctx context.Context) error {
+	if c.database == "" {
+		return nil
+	}
+	conn, err := pgx.Connect(ctx, c.database)
+	if err != nil {
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	_, err = conn.Exec(ctx, "CHECKPOINT")
+	return errors.Join(err, conn.Close(ctx))
 }
 
 func (c *cluster) stop() error {

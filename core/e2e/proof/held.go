@@ -18,7 +18,7 @@ import (
 
 const (
 	heldMails   = 10_000
-	otherMails  = 2500
+	otherMails  = 10_000
 	heldMemory  = 5 << 10 // claimed for each held message
 	heldSlowing = 1.10    // of the p99 of other mail
 	heldDecided = 60 * time.Second
@@ -52,14 +52,14 @@ func holdMany(ctx context.Context, e *env, gateways int) (short bool, err error)
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
 	name := map[int]string{0: "SQLite", 2: "PostgreSQL, two gateways"}[gateways]
-	if _, err := acceptTimes(c, 200); err != nil { // what is only slow the first time
+	if _, err := acceptTimes(ctx, c, 200); err != nil { // what is only slow the first time
 		return false, err
 	}
 	before, err := c.memory()
 	if err != nil {
 		return false, err
 	}
-	idle, err := acceptTimes(c, otherMails)
+	idle, err := acceptTimes(ctx, c, otherMails)
 	if err != nil {
 		return false, err
 	}
@@ -76,7 +76,7 @@ func holdMany(ctx context.Context, e *env, gateways int) (short bool, err error)
 	if err != nil {
 		return false, err
 	}
-	busy, err := acceptTimes(c, otherMails)
+	busy, err := acceptTimes(ctx, c, otherMails)
 	if err != nil {
 		return false, err
 	}
@@ -167,8 +167,11 @@ func sendHeld(ctx context.Context, c *cluster, n int) error {
 }
 
 // acceptTimes measures several rounds, of which the median counts: machines have other things to do too.
-func acceptTimes(c *cluster, n int) (time.Duration, error) {
-	const rounds = 5
+func acceptTimes(ctx context.Context, c *cluster, n int) (time.Duration, error) {
+	const rounds = 20
+	if err := c.settle(ctx); err != nil {
+		return 0, err
+	}
 	var p99 []time.Duration
 	for range rounds {
 		took, err := acceptRound(c, n/rounds)
