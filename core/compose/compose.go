@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"mime"
 	"net"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/postern-mail/postern/core/message"
 	"github.com/postern-mail/postern/core/rewrite"
@@ -29,7 +31,7 @@ const dateFormat = "Mon, 02 Jan 2006 15:04:05 -0700"
 func (c *Composer) header(b *bytes.Buffer, from, to, subject, hostname, auto string) {
 	field(b, "From", from)
 	field(b, "To", to)
-	field(b, "Subject", mime.QEncoding.Encode("utf-8", oneLine(subject)))
+	field(b, "Subject", unstructured(oneLine(subject)))
 	field(b, "Date", c.Now().Format(dateFormat))
 	field(b, "Message-ID", "<"+c.NewID()+"@"+hostname+">")
 	field(b, "Auto-Submitted", auto)
@@ -38,6 +40,27 @@ func (c *Composer) header(b *bytes.Buffer, from, to, subject, hostname, auto str
 
 func field(b *bytes.Buffer, name, value string) {
 	fmt.Fprintf(b, "%s: %s\r\n", name, rewrite.Fold(oneLine(value), len(name)+2))
+}
+
+// longestWord is what a line can hold beside a field's name (RFC 5322 section 2.1.1).
+const longestWord = 900
+
+// unstructured is text in encoded words (RFC 2047) where it needs them: for other characters, or for a word that no line can hold.
+func unstructured(text string) string {
+	if !slices.ContainsFunc(strings.Fields(text), func(word string) bool { return len(word) > longestWord }) {
+		return mime.QEncoding.Encode("utf-8", text)
+	}
+	const most = 45 // bytes that an encoded word of 75 holds
+	var words []string
+	for len(text) > 0 {
+		n := min(most, len(text))
+		for n < len(text) && n > most-utf8.UTFMax && !utf8.RuneStart(text[n]) {
+			n--
+		}
+		words = append(words, "=?utf-8?b?"+base64.StdEncoding.EncodeToString([]byte(text[:n]))+"?=")
+		text = text[n:]
+	}
+	return strings.Join(words, " ")
 }
 
 // oneLine makes text fit for a header field.

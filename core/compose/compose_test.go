@@ -171,3 +171,19 @@ func TestBounce(t *testing.T) {
 		})
 	}
 }
+
+func TestLongSubject(t *testing.T) {
+	long := strings.Repeat("aü", 700)
+	for _, subject := range []string{strings.Repeat("a", 2000), long, "short " + long} {
+		i := incident()
+		i.Message.Subject = subject
+		mail, err := composer().Notification(&policy.Notification{To: []string{"admin@example.org"}, Subject: "%SUBJECT%", Body: "-"}, "gw.example.org", i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entity, _ := read(t, mail)
+		if got, err := entity.Header.Text("Subject"); err != nil || got != subject {
+			t.Errorf("the subject of %d bytes became %d bytes, %v", len(subject), len(got), err)
+		}
+	}
+}

@@ -9,16 +9,16 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
 
 const (
 	fuzzTime = 10 * time.Second
-	// fuzzWorkers is how many processes try inputs for one target: few, since a machine that does other work beside must not make inputs look slow.
-	fuzzWorkers = "2"
 	// fuzzMinimize is how many tries an input that reaches new code is made smaller in: without a bound that takes all of the time.
 	fuzzMinimize = "100x"
 	// fuzzGrace is how long building and minimising may take beyond the time for trying.
@@ -43,7 +43,8 @@ type fuzzed struct {
 	failed     string // in words, "" where it went well
 }
 
-// fuzz tries every fuzz target of the tree for the time of the environment variable FUZZTIME, one after the other. An input that crashes
+// fuzz tries every fuzz target of the tree for the time of the environment variable FUZZTIME, as many at once as there are processors, so
+// that a machine that does other work beside does not make inputs look slow. An input that crashes
 // one stays in the package's testdata/fuzz, where every later `go test` tries it.
 func fuzz(ctx context.Context, e *env) error {
 	each := fuzzTime
@@ -65,18 +66,34 @@ func fuzz(ctx context.Context, e *env) error {
 		}
 	}
 	e.printf("%d targets, %v each", len(targets), each)
-	for _, t := range targets {
-		r := t.run(ctx, each)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		e.printf("%-64s %10s executions %s", t.pkg+" "+t.name, r.executions, r.failed)
-		if r.failed != "" {
-			short = true
-		}
-		if r.crash != "" {
-			e.printf("    the input: %s in that package", r.crash)
-		}
+	var workers sync.WaitGroup
+	var mu sync.Mutex
+	next := 0
+	for range runtime.NumCPU() {
+		workers.Go(func() {
+			for {
+				mu.Lock()
+				if next == len(targets) || ctx.Err() != nil {
+					mu.Unlock()
+					return
+				}
+				t := targets[next]
+				next++
+				mu.Unlock()
+				r := t.run(ctx, each)
+				mu.Lock()
+				e.printf("%-64s %10s executions %s", t.pkg+" "+t.name, r.executions, r.failed)
+				if r.crash != "" {
+					e.printf("    the input: %s in that package", r.crash)
+				}
+				short = short || r.failed != ""
+				mu.Unlock()
+			}
+		})
+	}
+	workers.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if short {
 		return errShort
@@ -133,7 +150,7 @@ func (t fuzzTarget) try(ctx context.Context, each time.Duration) (fuzzed, string
 	ctx, cancel := context.WithTimeout(ctx, each+fuzzGrace)
 	defer cancel()
 	var out bytes.Buffer
-	command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", each.String(), "-parallel", fuzzWorkers,
+	command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", each.String(), "-parallel", "1",
 		"-fuzzminimizetime", fuzzMinimize, t.pkg)
 	command.Stdout, command.Stderr = &out, &out
 	// The workers are the children of a child: they end with it.
