@@ -10,6 +10,9 @@ BUF         := github.com/bufbuild/buf/cmd/buf@v1.75.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
+# TAGS=yara builds YARA into the plugin atse, which then needs libyara (Debian's libyara-dev) and a C compiler.
+TAGS ?=
+
 # Mail to measure on, for the proofs that need real mail.
 CORPORA ?=
 
@@ -21,7 +24,7 @@ help: ## list the commands
 build: ## build the gateway and its plugins into bin/
 	@mkdir -p bin
 	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/postern ./core/cmd/postern
-	for name in $(PLUGINS); do go build -trimpath -o bin/postern-$$name ./plugins/$$name; done
+	for name in $(PLUGINS); do go build -trimpath -tags "$(TAGS)" -o bin/postern-$$name ./plugins/$$name; done
 	go build -trimpath -o bin/postern-verdicts ./examples/analyzer-go
 	go build -trimpath -o bin/sandbox-simulator ./examples/sandbox-simulator
 
@@ -31,6 +34,7 @@ run: build ## start the gateway here, send it the sample mails, show what became
 
 .PHONY: test
 test: packages build ## run every test, with the race detector, against real servers
+	go test -race -tags yara ./plugins/atse
 	go test -race -timeout 15m ./...
 
 .PHONY: bench
@@ -39,10 +43,11 @@ bench: build ## measure: Go benchmarks, and the gateway beside a bare relay in t
 	go run ./core/e2e/proof throughput
 
 .PHONY: lint
-lint: ## run the linters
+lint: packages ## run the linters
 	@test -z "$$(gofmt -l core plugins sdk)" || { echo "not formatted:"; gofmt -l core plugins sdk; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
+	go vet -tags yara ./plugins/atse
 	cd sdk/proto && go run $(BUF) lint
 
 .PHONY: vuln
@@ -61,7 +66,7 @@ proof: packages build ## run one: make proof NAME=split [CORPORA=folder]
 generate: ## make the Go of the plugin contract from its .proto
 	cd sdk/proto && go run $(BUF) generate
 
-# What the tests need besides Go, from Debian: a C compiler (race detector), clamd, PostgreSQL, strace, 7-Zip.
+# What the tests need besides Go, from Debian: a C compiler (race detector), clamd, PostgreSQL, strace, 7-Zip, libyara.
 .PHONY: packages
 packages:
 	@missing=()
@@ -69,6 +74,7 @@ packages:
 	have gcc || missing+=(gcc libc6-dev)
 	have clamd || missing+=(clamav-daemon)
 	have strace || missing+=(strace)
+	{ have pkg-config && pkg-config --exists yara; } || missing+=(libyara-dev pkg-config)
 	have 7zz || missing+=(7zip)
 	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 	if [ $${#missing[@]} -gt 0 ]; then

@@ -1,5 +1,5 @@
 // Command postern-atse is the pattern engine: what is known to be malware by its content is a sure detection. It knows the EICAR test
-// file, signatures in ClamAV's formats, and what a clamd says. What only looks like malware, by what it does and how it hides it, is a
+// file, signatures in ClamAV's formats, YARA rules where built with libyara, and what a clamd says. What only looks like malware, by what it does and how it hides it, is a
 // possible detection.
 package main
 
@@ -21,10 +21,10 @@ func main() { serve.Main(plugin()) }
 func plugin() serve.Plugin {
 	e := &engine{}
 	return serve.Plugin{
-		Name: "atse", Version: "1.1.0", Summary: "Finds malware by signatures, built in and from files, by clamd, and by how it looks.",
+		Name: "atse", Version: "1.2.0", Summary: "Finds malware by signatures, built in and from files, by clamd, and by how it looks.",
 		Config: schema.Body{Attributes: []schema.Attribute{
 			{Name: "clamd", Summary: "clamd's socket, unix:/path or tcp:host:port", Type: schema.Endpoint},
-			{Name: "signatures", Summary: "folders or files with .hdb, .hsb and .ndb signatures", Type: schema.Paths},
+			{Name: "signatures", Summary: "folders or files with .hdb, .hsb and .ndb signatures, and .yar rules where built with libyara", Type: schema.Paths},
 			{Name: "heuristics", Summary: "whether possible detections are made", Type: schema.Bool, Default: true},
 		}},
 		Configure: e.configure,
@@ -127,6 +127,11 @@ const suspectPatience = 20 * time.Second
 // scan tells what is surely known of one part, and whether there is such.
 func (d *detectors) scan(ctx context.Context, queries []int, part *scanner.Part, report *scanner.Report) (known bool, err error) {
 	name, evidence, err := d.signatures.match(part)
+	if errors.Is(err, errSlowRules) {
+		report.Troubles = append(report.Troubles,
+			scanner.Trouble{Kind: scanner.TroubleLimit, Reason: "yara_time", Detail: err.Error(), Part: part.ID})
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}

@@ -37,7 +37,7 @@ type database struct {
 type signatureFile struct {
 	size     int64
 	modified time.Time
-	loaded   *signatures // the last good version; nil: there was none
+	loaded   ruleSet // the last good version; nil: there was none
 }
 
 func newDatabase(paths []string, now func() time.Time, warn func(string)) *database {

@@ -19,7 +19,14 @@ import (
 	"github.com/postern-mail/postern/sdk/scanner"
 )
 
-// signatures are those of one file.
+// ruleSet is what one file says of malware.
+type ruleSet interface {
+	// match returns the malware's name and why, or "".
+	match(part *scanner.Part) (name, evidence string, err error)
+	count() int
+}
+
+// signatures are those of one file in ClamAV's formats.
 type signatures struct {
 	// md5 is looked into only for files of a size that some MD5 signature has: the core gives SHA-1 and SHA-256, but no MD5.
 	md5      map[string][]signature
@@ -41,7 +48,7 @@ const (
 )
 
 func isSignatureFile(name string) bool {
-	return slices.Contains([]string{".hdb", ".hsb", ".ndb"}, filepath.Ext(name))
+	return slices.Contains([]string{".hdb", ".hsb", ".ndb", ".yar", ".yara"}, filepath.Ext(name))
 }
 
 // signatureFiles are the files at and below a path.
@@ -62,13 +69,17 @@ func signatureFiles(path string) ([]string, error) {
 
 // loadSignatures reads one file; of one that holds a bad line nothing is taken. Signatures of a kind that is not supported are told, and the
 // others of the file serve.
-func loadSignatures(path string) (s *signatures, unsupported []string, err error) {
+func loadSignatures(path string) (_ ruleSet, unsupported []string, err error) {
+	if ext := filepath.Ext(path); ext == ".yar" || ext == ".yara" {
+		rules, err := loadYARA(path)
+		return rules, nil, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
-	s = &signatures{md5: map[string][]signature{}, md5Sizes: map[int64]bool{}, sha: map[string][]signature{}}
+	s := &signatures{md5: map[string][]signature{}, md5Sizes: map[int64]bool{}, sha: map[string][]signature{}}
 	lines := bufio.NewScanner(io.LimitReader(f, maxSignatureFile))
 	lines.Buffer(nil, maxSignatureLine)
 	for n := 1; lines.Scan(); n++ {
@@ -132,7 +143,6 @@ func parseSignature(line string) (digest string, sig signature, err error) {
 	return digest, sig, nil
 }
 
-// match returns the malware's name and why, or "".
 func (s *signatures) match(part *scanner.Part) (name, evidence string, err error) {
 	for _, digest := range []string{part.SHA256, part.SHA1} {
 		if name := find(s.sha[digest], part.Size); name != "" {
