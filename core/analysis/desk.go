@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/postern-mail/postern/core/message"
+	"github.com/postern-mail/postern/core/observe"
 	"github.com/postern-mail/postern/core/policy"
 	"github.com/postern-mail/postern/core/store"
 )
@@ -64,6 +65,8 @@ type Desk struct {
 	Wake func(ctx context.Context, copyID string)
 	Now  func() time.Time
 	Log  hclog.Logger
+	// Telemetry may be nil.
+	Telemetry *observe.Telemetry
 
 	kick chan struct{}
 
@@ -223,6 +226,7 @@ func (d *Desk) finish(ctx context.Context, s *store.Submission, verdict *message
 	if !d.update(ctx, s) || verdict == nil {
 		return
 	}
+	d.Telemetry.Sample(string(verdict.State))
 	d.Log.Info("sample analysed", "sha256", s.Key.SHA256, "server", s.Server, "state", verdict.State, "risk", verdict.Level)
 	waiting, err := d.Store.Waiting(ctx, s.Key)
 	if err != nil {

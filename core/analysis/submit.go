@@ -65,6 +65,7 @@ func (d *Desk) submit(ctx context.Context, generation Generation, s *store.Submi
 	default:
 		s.Remote, s.State, s.NextAt = receipt.Remote, statePending, d.Now().Add(va.QueryDelay)
 		if d.update(ctx, s) {
+			d.Telemetry.Sample("submitted")
 			d.Log.Info("sample submitted", "sha256", s.Key.SHA256, "server", s.Server, "waiting", len(waiting))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-mail/postern/core/compose"
 	"github.com/postern-mail/postern/core/message"
+	"github.com/postern-mail/postern/core/observe"
 	"github.com/postern-mail/postern/core/policy"
 	"github.com/postern-mail/postern/core/rewrite"
 	"github.com/postern-mail/postern/core/spool"
@@ -72,6 +73,8 @@ type Delivery struct {
 	Load func(ctx context.Context, sha256 string, scope *spool.Scope) (message.Body, error)
 	Now  func() time.Time
 	Log  hclog.Logger
+	// Telemetry may be nil.
+	Telemetry *observe.Telemetry
 
 	mu     sync.Mutex
 	idle   map[string][]*idleClient

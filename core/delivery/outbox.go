@@ -249,6 +249,7 @@ func (a *attempt) tracks(change *store.Change, now time.Time, delivered, deferre
 			t.Client = m.Session.Client.Addr().Unmap().String()
 		}
 		change.Tracks = append(change.Tracks, t)
+		a.delivery.Telemetry.Delivered(string(a.job.Kind), kind, len(recipients))
 		a.delivery.Log.Info("delivery attempted", "message", m.ID, "copy", a.job.CopyID, "owed", a.job.Kind, "kind", kind, "recipients",
 			len(recipients), "detail", detail)
 	}

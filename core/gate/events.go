@@ -19,6 +19,7 @@ const notApplicable = "N/A"
 func (p *plan) events(fate *message.Fate, copyID, watched string) {
 	for i := range fate.Matches {
 		m := &fate.Matches[i]
+		p.gate.Telemetry.Match(m.Rule, string(m.Exception))
 		id := p.gate.NewID()
 		if m.ThreatType == message.ThreatSubmitted {
 			id = submittedID(watched, m)

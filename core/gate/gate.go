@@ -15,6 +15,7 @@ import (
 	"github.com/postern-mail/postern/core/delivery"
 	"github.com/postern-mail/postern/core/inspect"
 	"github.com/postern-mail/postern/core/message"
+	"github.com/postern-mail/postern/core/observe"
 	"github.com/postern-mail/postern/core/policy"
 	"github.com/postern-mail/postern/core/spool"
 	"github.com/postern-mail/postern/core/store"
@@ -57,6 +58,8 @@ type Gate struct {
 	// NewID makes an internal id: an upper-case GUID.
 	NewID func() string
 	Log   hclog.Logger
+	// Telemetry may be nil.
+	Telemetry *observe.Telemetry
 	// MaxUndecided bounds the messages that are committed before they are judged; beyond it the client is told to come back.
 	MaxUndecided int64
 	// Analysis is told of the samples that copies began to wait for, once that is committed.
@@ -64,12 +67,16 @@ type Gate struct {
 
 	undecided atomic.Int64
 	heldBytes atomic.Int64
+	usage     atomic.Pointer[store.Usage]
 	notices   noticeLimiter
 	kick      chan struct{}
 }
 
 // Init makes the gate ready; call it once before anything else.
 func (g *Gate) Init() { g.kick = make(chan struct{}, 1) }
+
+// Usage is what was kept when Run last looked, at most some seconds ago; nil before it has.
+func (g *Gate) Usage() *store.Usage { return g.usage.Load() }
 
 // Arrival is a message as intake received it. Data lives as long as the scope, which intake releases after Receive has returned.
 type Arrival struct {

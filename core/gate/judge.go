@@ -26,6 +26,7 @@ type work struct {
 	decision   message.Decision
 	waivers    []message.Waiver
 	verdicts   map[message.SampleKey]message.Verdict
+	committed  bool // it is kept, and was answered for with that
 }
 
 // Preview judges a message as it would be judged on arrival, without a store: no verdict is known, nothing is kept or sent.

@@ -19,7 +19,14 @@ const maxReceived = 100
 func (g *Gate) Receive(ctx context.Context, a *Arrival) message.Reply {
 	generation := g.Acquire()
 	defer generation.Release()
-	reply, err := g.receive(ctx, generation, a)
+	ctx, end := g.Telemetry.Message(ctx, a.ID)
+	defer end()
+	w := &work{
+		generation: generation, policy: generation.Policy(), raw: a.Data, scope: a.Scope,
+		message: newMessage(generation.Policy(), a), verdicts: map[message.SampleKey]message.Verdict{},
+	}
+	reply, err := g.receive(ctx, w)
+	g.Telemetry.Received(w.result(reply, err), a.Data.Size())
 	if err != nil {
 		g.Log.Error("message not taken", "message", a.ID, "error", err)
 		if errors.Is(err, store.ErrFull) {
@@ -30,11 +37,22 @@ func (g *Gate) Receive(ctx context.Context, a *Arrival) message.Reply {
 	return reply
 }
 
-func (g *Gate) receive(ctx context.Context, generation Generation, a *Arrival) (message.Reply, error) {
-	w := &work{
-		generation: generation, policy: generation.Policy(), raw: a.Data, scope: a.Scope,
-		message: newMessage(generation.Policy(), a), verdicts: map[message.SampleKey]message.Verdict{},
+// result is the word that figures have for what a client was answered.
+func (w *work) result(reply message.Reply, err error) string {
+	switch {
+	case err != nil:
+		return "failed"
+	case reply.Code/100 == 5:
+		return "refused"
+	case !reply.Accepted():
+		return "deferred"
+	case w.committed:
+		return "committed"
 	}
+	return "relayed"
+}
+
+func (g *Gate) receive(ctx context.Context, w *work) (message.Reply, error) {
 	limited, cancel := context.WithTimeout(ctx, w.policy.Gateway.DecideWithin)
 	defer cancel()
 	err := g.judge(limited, w, w.message.Envelope.To)
@@ -100,9 +118,19 @@ func headerWord(s string) string {
 
 // judge inspects and evaluates for the recipients, and looks verdicts up as long as it finds some that are known already.
 func (g *Gate) judge(ctx context.Context, w *work, recipients []string) error {
-	if err := w.inspect(ctx, recipients); err != nil {
+	inspecting, end := g.Telemetry.Stage(ctx, "inspect")
+	err := w.inspect(inspecting, recipients)
+	end(err)
+	if err != nil {
 		return err
 	}
+	ctx, end = g.Telemetry.Stage(ctx, "evaluate")
+	err = g.evaluate(ctx, w, recipients)
+	end(err)
+	return err
+}
+
+func (g *Gate) evaluate(ctx context.Context, w *work, recipients []string) error {
 	for {
 		if err := w.evaluate(recipients, g.Now()); err != nil {
 			return err
@@ -189,6 +217,8 @@ func (g *Gate) commitUndecided(ctx context.Context, w *work) (message.Reply, err
 	if err := g.Store.Commit(ctx, change); err != nil {
 		return message.Reply{}, fmt.Errorf("commit undecided message: %w", err)
 	}
+	w.committed = true
+	g.Telemetry.Copy(string(store.CopyUndecided))
 	g.Log.Warn("message committed undecided", "message", w.message.ID, "decide_within", w.policy.Gateway.DecideWithin)
 	g.wakeRunner()
 	return accepted(w.message), nil

@@ -75,9 +75,11 @@ func commonHop(p *policy.Policy, recipients []string) *policy.Relay {
 
 // cutThrough relays while the client waits and answers with the next hop's own reply (docs/flow.md).
 func (g *Gate) cutThrough(ctx context.Context, w *work, fate *message.Fate, hop *policy.Relay) (message.Reply, error) {
-	handed, err := g.Relayer.RelayNow(ctx, &delivery.Handover{
+	relaying, end := g.Telemetry.Stage(ctx, "relay")
+	handed, err := g.Relayer.RelayNow(relaying, &delivery.Handover{
 		Generation: w.generation, Message: w.message, Tree: &w.facts.Tree, Raw: w.raw, Fate: fate, Hop: hop,
 	})
+	end(err)
 	if err != nil {
 		g.Log.Info("relaying in session failed; the message is committed", "message", w.message.ID, "hop", hop.Name, "error", err)
 		return g.commit(ctx, w)
@@ -107,7 +109,9 @@ func (g *Gate) cutThrough(ctx context.Context, w *work, fate *message.Fate, hop 
 }
 
 // commit keeps the message with a state for each copy and answers 250.
-func (g *Gate) commit(ctx context.Context, w *work) (message.Reply, error) {
+func (g *Gate) commit(ctx context.Context, w *work) (reply message.Reply, err error) {
+	ctx, end := g.Telemetry.Stage(ctx, "commit")
+	defer func() { end(err) }()
 	if err := w.hash(); err != nil {
 		return message.Reply{}, err
 	}
@@ -132,12 +136,16 @@ func (g *Gate) commit(ctx context.Context, w *work) (message.Reply, error) {
 	if err := g.Store.Commit(ctx, p.change); err != nil {
 		return message.Reply{}, fmt.Errorf("commit message: %w", err)
 	}
+	w.committed = true
 	g.after(p)
 	return accepted(w.message), nil
 }
 
 // after tells who has to know of a commit.
 func (g *Gate) after(p *plan) {
+	for i := range p.change.Copies {
+		g.Telemetry.Copy(string(p.change.Copies[i].State))
+	}
 	if len(p.change.Samples) > 0 && g.Analysis != nil {
 		g.Analysis(p.change.Samples)
 	}

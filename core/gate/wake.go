@@ -60,6 +60,7 @@ func (g *Gate) refreshUsage(ctx context.Context) {
 		}
 		return
 	}
+	g.usage.Store(&usage)
 	g.heldBytes.Store(usage.Bytes[store.CopyHeld] + usage.Bytes[store.CopyUndecided])
 	g.undecided.Store(usage.Copies[store.CopyUndecided])
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/postern-mail/postern/core/content"
 	"github.com/postern-mail/postern/core/inspect"
 	"github.com/postern-mail/postern/core/message"
+	"github.com/postern-mail/postern/core/observe"
 	"github.com/postern-mail/postern/core/plugincatalog"
 	"github.com/postern-mail/postern/core/pluginpool"
 	"github.com/postern-mail/postern/core/pluginprocess"
@@ -41,7 +42,9 @@ type Builder struct {
 	RunDir string
 	Now    func() time.Time
 	Log    hclog.Logger
-	bodies *bodies // for the sandbox; nil where nothing is submitted
+	// Telemetry may be nil.
+	Telemetry *observe.Telemetry
+	bodies    *bodies // for the sandbox; nil where nothing is submitted
 }
 
 // Build starts every plugin of the policy and returns when all are ready. On error nothing is left running. What the plugins say of
@@ -128,7 +131,7 @@ func CommandPath(folder, command string) string {
 func (b *Builder) wire(g *Generation, catalog plugincatalog.Catalog) error {
 	p := g.policy
 	g.inspector = &inspect.Inspector{
-		Limits: limitsOf(p), Revision: p.Revision, CallName: CallName, Log: b.Log.Named("inspect"),
+		Limits: limitsOf(p), Revision: p.Revision, CallName: CallName, Log: b.Log.Named("inspect"), Telemetry: b.Telemetry,
 	}
 	for _, plugin := range p.Plugins {
 		entry, pool := catalog[plugin.Name], g.pools[plugin.Name]

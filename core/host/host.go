@@ -13,11 +13,13 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/postern-mail/postern/core/analysis"
 	"github.com/postern-mail/postern/core/delivery"
 	"github.com/postern-mail/postern/core/gate"
 	"github.com/postern-mail/postern/core/intake"
+	"github.com/postern-mail/postern/core/observe"
 	"github.com/postern-mail/postern/core/policy"
 	"github.com/postern-mail/postern/core/spool"
 	"github.com/postern-mail/postern/core/store"
@@ -35,6 +37,8 @@ type Options struct {
 	Drain time.Duration
 	Now   func() time.Time
 	Log   hclog.Logger
+	// Version is the program's, for figures and traces.
+	Version string
 	// Diagnosed gets every reading of the configuration with what is said about it.
 	Diagnosed func(*Configuration)
 }
@@ -54,6 +58,10 @@ type Host struct {
 	desk      *analysis.Desk
 	delivery  *delivery.Delivery
 	listeners []*intake.Server
+	telemetry *observe.Telemetry
+	spans     *sdktrace.TracerProvider // nil: none are sent
+	monitor   *observe.Monitor         // nil: none
+	draining  atomic.Bool
 
 	life    context.Context // of the work behind the listeners
 	end     context.CancelFunc
@@ -83,6 +91,9 @@ func Start(ctx context.Context, o Options) (h *Host, err error) {
 			err = errors.Join(err, h.Stop())
 		}
 	}()
+	if err := h.startTelemetry(ctx, c.Policy); err != nil {
+		return h, err
+	}
 	if err := h.openState(ctx, c.Policy); err != nil {
 		return h, err
 	}
@@ -96,7 +107,10 @@ func Start(ctx context.Context, o Options) (h *Host, err error) {
 	if err := h.listen(generation.policy); err != nil {
 		return h, err
 	}
-	return h, h.work(ctx)
+	if err := h.work(ctx); err != nil {
+		return h, err
+	}
+	return h, h.startMonitor(generation.policy)
 }
 
 // openState opens what is kept on disk.
@@ -125,7 +139,7 @@ func (h *Host) openState(ctx context.Context, p *policy.Policy) error {
 		return err
 	}
 	h.builder = &Builder{
-		PluginDir: h.options.PluginDir, RunDir: runDir, Now: h.options.Now, Log: h.log, bodies: &bodies{store: h.store, spool: h.spool},
+		PluginDir: h.options.PluginDir, RunDir: runDir, Now: h.options.Now, Log: h.log, Telemetry: h.telemetry, bodies: &bodies{store: h.store, spool: h.spool},
 	}
 	return nil
 }
@@ -210,6 +224,9 @@ func warnFixed(log hclog.Logger, old, fresh *policy.Policy) {
 	if !equal(old.Listeners, fresh.Listeners) {
 		log.Warn("changed listeners take effect at the next start")
 	}
+	if old.Monitor != fresh.Monitor {
+		log.Warn("a changed monitor takes effect at the next start")
+	}
 	if old.Store != fresh.Store {
 		log.Warn("a changed store takes effect at the next start")
 	}
@@ -245,6 +262,7 @@ func (h *Host) Addresses() map[string]string {
 // Stop drains and ends everything, in the order of the way of a message, and returns when nothing runs any more.
 func (h *Host) Stop() error {
 	var failed error
+	h.draining.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), h.options.Drain)
 	defer cancel()
 	var closing sync.WaitGroup
@@ -260,6 +278,7 @@ func (h *Host) Stop() error {
 	if h.store != nil {
 		failed = errors.Join(failed, h.store.Stop(ctx))
 	}
+	failed = errors.Join(failed, h.stopMonitor(ctx))
 	h.workers.Wait()
 	if h.delivery != nil {
 		h.delivery.Close()

@@ -68,14 +68,15 @@ func (h *Host) makeParts() {
 	composer := &compose.Composer{Now: h.options.Now, NewID: newID}
 	h.delivery = &delivery.Delivery{
 		Store: h.store, Acquire: func() delivery.Generation { return h.acquire() }, Composer: composer, Spool: h.spool,
-		Load: h.builder.bodies.load, Now: h.options.Now, Log: h.log.Named("delivery"),
+		Load: h.builder.bodies.load, Now: h.options.Now, Log: h.log.Named("delivery"), Telemetry: h.telemetry,
 	}
 	h.gate = &gate.Gate{
 		Acquire: func() gate.Generation { return h.acquire() }, Store: h.store, Spool: h.spool, Relayer: h.delivery, Composer: composer,
 		Journal: h.journal, Now: h.options.Now, NewID: newID, Log: h.log.Named("gate"), MaxUndecided: maxUndecided,
+		Telemetry: h.telemetry,
 	}
 	h.desk = &analysis.Desk{
-		Store: h.store, Now: h.options.Now, Log: h.log.Named("analysis"),
+		Store: h.store, Now: h.options.Now, Log: h.log.Named("analysis"), Telemetry: h.telemetry,
 		Acquire: func() analysis.Generation { return h.acquire() },
 		Wake:    func(ctx context.Context, copyID string) { h.gate.Wake(ctx, copyID) },
 	}
@@ -113,7 +114,7 @@ func (h *Host) listen(p *policy.Policy) error {
 	for _, l := range p.Listeners {
 		o := intake.Options{
 			Hostname: p.Gateway.Hostname, Listener: l, Handler: handler{h}, Spool: h.spool, Now: h.options.Now, NewID: newID,
-			NewQueueID: newQueueID, Log: h.log.Named("intake").With("listener", l.Name),
+			NewQueueID: newQueueID, Log: h.log.Named("intake").With("listener", l.Name), Telemetry: h.telemetry,
 		}
 		if l.TLS != nil {
 			pair, err := tls.LoadX509KeyPair(l.TLS.CertFile, l.TLS.KeyFile)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/postern-mail/postern/core/content"
 	"github.com/postern-mail/postern/core/message"
+	"github.com/postern-mail/postern/core/observe"
 	"github.com/postern-mail/postern/core/pluginpool"
 	"github.com/postern-mail/postern/core/spool"
 	pluginv1 "github.com/postern-mail/postern/sdk/proto/plugin/v1"
@@ -44,6 +45,8 @@ type Inspector struct {
 	// CallName makes the random name of a call.
 	CallName func() string
 	Log      hclog.Logger
+	// Telemetry may be nil.
+	Telemetry *observe.Telemetry
 }
 
 // Live are the queries to ask, by plugin.
@@ -84,8 +87,10 @@ func (i *Inspector) Ask(ctx context.Context, m *message.Message, facts *message.
 		}
 		calls.Go(func() {
 			started := time.Now()
-			report := i.ask(ctx, scanner, queries, m, &facts.Tree)
+			calling, end := i.Telemetry.Call(ctx, scanner.Name)
+			report := i.ask(calling, scanner, queries, m, &facts.Tree)
 			report.Took = time.Since(started)
+			end(outcomeOf(report))
 			reports[n] = report
 		})
 	}
@@ -99,4 +104,15 @@ func (i *Inspector) Ask(ctx context.Context, m *message.Message, facts *message.
 		}
 	}
 	return nil
+}
+
+// outcomeOf is the word for a call in the figures: a failed one is the only trouble of a report, and about no part.
+func outcomeOf(r *message.Report) string {
+	switch {
+	case r.Skipped:
+		return "skipped"
+	case len(r.Troubles) == 1 && r.Troubles[0].Exception == message.ExceptionPluginUnavailable && r.Troubles[0].Part < 0:
+		return r.Troubles[0].Reason
+	}
+	return "ok"
 }

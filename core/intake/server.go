@@ -19,6 +19,7 @@ import (
 
 	"github.com/postern-mail/postern/core/gate"
 	"github.com/postern-mail/postern/core/message"
+	"github.com/postern-mail/postern/core/observe"
 	"github.com/postern-mail/postern/core/policy"
 	"github.com/postern-mail/postern/core/spool"
 )
@@ -43,6 +44,7 @@ type Options struct {
 	NewID        func() string
 	NewQueueID   func() string
 	Log          hclog.Logger
+	Telemetry    *observe.Telemetry // may be nil
 }
 
 // Server is one listener.
@@ -57,6 +59,7 @@ type Server struct {
 	newID        func() string
 	newQueueID   func() string
 	log          hclog.Logger
+	telemetry    *observe.Telemetry
 
 	life context.Context // ends when the server must end, drained or not
 	kill context.CancelFunc
@@ -87,7 +90,7 @@ func Listen(o Options) (*Server, error) {
 	life, kill := context.WithCancel(context.Background())
 	return &Server{
 		hostname: o.Hostname, listener: o.Listener, tls: o.TLS, handler: o.Handler, spool: o.Spool, authenticate: o.Authenticate,
-		now: o.Now, newID: o.NewID, newQueueID: o.NewQueueID, log: o.Log,
+		now: o.Now, newID: o.NewID, newQueueID: o.NewQueueID, log: o.Log, telemetry: o.Telemetry,
 		life: life, kill: kill, socket: socket, plain: newFeed(socket.Addr()), encrypted: newFeed(socket.Addr()),
 		framers: map[*framer]netip.Addr{}, perClient: map[netip.Addr]int{},
 	}, nil
@@ -220,6 +223,7 @@ func (s *Server) count(client netip.Addr) (refusal string) {
 		return "Too many connections from your address"
 	}
 	s.total++
+	s.telemetry.Connected(s.listener.Name)
 	s.connections.Add(1)
 	s.perClient[client]++
 	return ""
@@ -245,6 +249,7 @@ func (s *Server) uncount(client netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total--
+	s.telemetry.Disconnected(s.listener.Name)
 	if s.perClient[client]--; s.perClient[client] <= 0 {
 		delete(s.perClient, client)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -231,6 +232,25 @@ func (l *loader) retention() {
 		*d = r.duration(name, *d, time.Hour, 36500*day)
 	}
 	out.HeldBytes = r.size("held_bytes", out.HeldBytes, mib)
+}
+
+func (l *loader) monitor() {
+	block := l.only("monitor")
+	if block == nil {
+		return
+	}
+	r := l.read(block, shape{optional: []string{"listen", "traces", "traced_percent"}})
+	m := Monitor{Listen: r.text("listen", ""), Traces: r.text("traces", ""), Percent: r.number("traced_percent", 100, 1, 100)}
+	if _, port, err := net.SplitHostPort(m.Listen); r.has("listen") && (err != nil || port == "") {
+		r.fail(r.place("listen"), "listen", `it must be host:port, such as "127.0.0.1:9152"`)
+	}
+	if u, err := url.Parse(m.Traces); r.has("traces") && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		r.fail(r.place("traces"), "traces", `it must be the URL of an OTLP receiver over HTTP, such as "http://127.0.0.1:4318"`)
+	}
+	if r.has("traced_percent") && !r.has("traces") {
+		r.fail(r.place("traced_percent"), "traced_percent", "it needs `traces`")
+	}
+	l.policy.Monitor = m
 }
 
 func (l *loader) notification(b topBlock) {

@@ -59,7 +59,7 @@ type topBlock struct {
 
 var topSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "gateway"}, {Type: "listener", LabelNames: []string{"kind", "name"}}, {Type: "relay", LabelNames: []string{"name"}},
-	{Type: "store", LabelNames: []string{"kind"}}, {Type: "retention"}, {Type: "plugin", LabelNames: []string{"name"}},
+	{Type: "store", LabelNames: []string{"kind"}}, {Type: "retention"}, {Type: "monitor"}, {Type: "plugin", LabelNames: []string{"name"}},
 	{Type: "virtual_analyzer"}, {Type: "suspicious_objects"}, {Type: "exception", LabelNames: []string{"name"}},
 	{Type: "notification", LabelNames: []string{"name"}}, {Type: "rule", LabelNames: []string{"name"}},
 }}
@@ -99,6 +99,7 @@ func (l *loader) load() {
 	l.suspiciousObjects()
 	l.store()
 	l.retention()
+	l.monitor()
 	l.listeners()
 	l.relays()
 	l.exceptions()

@@ -22,6 +22,7 @@ type Policy struct {
 	Relays    []Relay
 	Store     Store
 	Retention Retention
+	Monitor   Monitor
 	// Plugins are in the order written.
 	Plugins         []Plugin
 	VirtualAnalyzer *VirtualAnalyzer // nil where there is none
@@ -103,6 +104,13 @@ type Store struct {
 type Retention struct {
 	Quarantine, Archive, Events, Tracking, Undeliverable time.Duration
 	HeldBytes                                            int64
+}
+
+// Monitor is the block `monitor`: where figures and health are served, and where spans are sent. The zero Monitor is none of it.
+type Monitor struct {
+	Listen  string // host:port
+	Traces  string // URL of an OTLP receiver over HTTP
+	Percent int    // of the messages whose spans are sent
 }
 
 // Plugin is a block `plugin NAME`.

@@ -57,6 +57,7 @@ func TestWholePolicy(t *testing.T) {
 			Retry: []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour}, GiveUp: 24 * time.Hour, TLS: "opportunistic",
 		}, p.Relays[0]},
 		{"host without port", []string{"smarthost.example.net:25"}, p.Relays[1].Hosts},
+		{"monitor", policy.Monitor{Listen: "127.0.0.1:9152", Traces: "http://127.0.0.1:4318", Percent: 5}, p.Monitor},
 		{"retention", policy.Retention{
 			Quarantine: 30 * 24 * time.Hour, Archive: 90 * 24 * time.Hour, Events: 90 * 24 * time.Hour, Tracking: 30 * 24 * time.Hour,
 			Undeliverable: 30 * 24 * time.Hour, HeldBytes: 50 << 30,

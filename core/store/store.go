@@ -53,6 +53,12 @@ const (
 	CopyDone          CopyState = "done"          // nothing is owed any more; Result says how it ended
 )
 
+// KeptStates are those of copies that something or somebody still waits for.
+func KeptStates() []CopyState {
+	return []CopyState{CopyUndecided, CopyHeld, CopyWatched, CopyRetry, CopyPostponed, CopyDelivering, CopyQuarantined, CopyArchived,
+		CopyUndeliverable}
+}
+
 // Copy is the message for some of its recipients: one fate. A recipient is in exactly one live copy.
 type Copy struct {
 	ID         string       `json:"id"`      // internal id, with "-1", "-2" where the message was split
@@ -276,7 +282,8 @@ type CopyRow struct {
 type Usage struct {
 	Copies    map[CopyState]int64
 	Bytes     map[CopyState]int64
-	Due       int64 // obligations
+	Oldest    map[CopyState]time.Time // when the oldest came into the state
+	Due       int64                   // obligations
 	OldestDue time.Time
 }
 

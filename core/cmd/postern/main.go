@@ -23,6 +23,9 @@ import (
 )
 
 // The exit codes, as the help texts say them.
+// version is set when a release is built.
+var version = "unknown"
+
 const (
 	exitFailure  = 1 // something could not be done
 	exitUsage    = 2 // the command line is wrong
@@ -91,6 +94,7 @@ func newRoot(a *app) *cobra.Command {
 quarantines, changes or refuses it.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 3 the policy has errors, 4 no such message or copy.`,
+		Version:      version,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.SetOut(a.out)

@@ -29,7 +29,7 @@ wrong with it the old one goes on serving.`,
 			signal.Notify(hangups, syscall.SIGHUP)
 			defer signal.Stop(hangups)
 			h, err := host.Start(cmd.Context(), host.Options{
-				Folder: a.config, StateDir: a.stateDir, PluginDir: a.pluginDir, Drain: drain, Now: time.Now, Log: log,
+				Folder: a.config, StateDir: a.stateDir, PluginDir: a.pluginDir, Drain: drain, Now: time.Now, Log: log, Version: version,
 				Diagnosed: func(c *host.Configuration) {
 					if err := c.Write(a.errOut, terminal(a.errOut)); err != nil {
 						log.Error("printing diagnostics failed", "error", err)
@@ -50,7 +50,7 @@ wrong with it the old one goes on serving.`,
 						log.Error("the configuration was not changed", "error", err)
 					}
 				case <-cmd.Context().Done():
-					log.Info("stopping: messages under way are finished", "within", drain)
+					log.Info("stopping: messages under way are finished", "within", drain.String())
 					err := h.Stop()
 					log.Info("stopped")
 					return errors.Join(err)

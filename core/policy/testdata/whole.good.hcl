@@ -20,6 +20,12 @@ retention {
   held_bytes = "50GiB"
 }
 
+monitor {
+  listen         = "127.0.0.1:9152"
+  traces         = "http://127.0.0.1:4318"
+  traced_percent = 5
+}
+
 listener "smtp" "inbound" {
   address          = "0.0.0.0:25"
   max_message_size = "30MiB"

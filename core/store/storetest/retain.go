@@ -115,7 +115,14 @@ func testUsage(t *testing.T, suite Suite) {
 	}
 	o := owe("M0", "a@x.example", start())
 	mustCommit(t, s, &store.Change{Obligations: []store.Obligation{o}, Audit: []store.Audit{{At: start(), By: "admin", Act: "release", Object: "M0"}}})
-	equal(t, "usage", must(s.Usage(t.Context()))(t), store.Usage{
+	usage := must(s.Usage(t.Context()))(t)
+	for _, state := range []store.CopyState{store.CopyHeld, store.CopyQuarantined} {
+		if c := must(s.Copy(t.Context(), map[store.CopyState]string{store.CopyHeld: "M0", store.CopyQuarantined: "M2"}[state]))(t); !usage.Oldest[state].Equal(c.Changed) {
+			t.Errorf("the oldest that is %s is of %v, want %v", state, usage.Oldest[state], c.Changed)
+		}
+	}
+	usage.Oldest = nil
+	equal(t, "usage", usage, store.Usage{
 		Copies: map[store.CopyState]int64{store.CopyHeld: 2, store.CopyQuarantined: 1},
 		Bytes:  map[store.CopyState]int64{store.CopyHeld: 2000, store.CopyQuarantined: 1000}, Due: 1, OldestDue: start(),
 	})

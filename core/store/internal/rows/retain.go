@@ -14,25 +14,26 @@ const keptStates = `('undecided', 'held', 'watched', 'retry', 'postponed', 'deli
 
 // Usage is how much is kept.
 func (s *Store) Usage(ctx context.Context) (store.Usage, error) {
-	u := store.Usage{Copies: map[store.CopyState]int64{}, Bytes: map[store.CopyState]int64{}}
+	u := store.Usage{Copies: map[store.CopyState]int64{}, Bytes: map[store.CopyState]int64{}, Oldest: map[store.CopyState]time.Time{}}
 	type row struct {
-		state       string
-		rows, bytes int64
+		state               string
+		rows, bytes, oldest int64
 	}
-	found, err := list(ctx, s.backend.Read(), func(rows Rows) (r row, err error) { return r, rows.Scan(&r.state, &r.rows, &r.bytes) },
-		`SELECT state, COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM copies WHERE state IN `+keptStates+` GROUP BY state`)
+	found, err := list(ctx, s.backend.Read(), func(rows Rows) (r row, err error) { return r, rows.Scan(&r.state, &r.rows, &r.bytes, &r.oldest) },
+		`SELECT state, COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT), MIN(changed) FROM copies WHERE state IN `+keptStates+` GROUP BY state`)
 	if err != nil {
 		return u, fmt.Errorf("read usage: %w", err)
 	}
 	for _, r := range found {
-		u.Copies[store.CopyState(r.state)], u.Bytes[store.CopyState(r.state)] = r.rows, r.bytes
+		state := store.CopyState(r.state)
+		u.Copies[state], u.Bytes[state], u.Oldest[state] = r.rows, r.bytes, fromMicros(r.oldest)
 	}
-	due, err := one(ctx, s.backend.Read(), func(rows Rows) (r row, err error) { return r, rows.Scan(&r.rows, &r.bytes) },
+	due, err := one(ctx, s.backend.Read(), func(rows Rows) (r row, err error) { return r, rows.Scan(&r.rows, &r.oldest) },
 		`SELECT COUNT(*), COALESCE(MIN(next_at), 0) FROM obligations WHERE state = 'due'`)
 	if err != nil {
 		return u, fmt.Errorf("read usage: %w", err)
 	}
-	u.Due, u.OldestDue = due.rows, fromMicros(due.bytes)
+	u.Due, u.OldestDue = due.rows, fromMicros(due.oldest)
 	return u, nil
 }
 
