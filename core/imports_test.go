@@ -20,6 +20,7 @@ func layers() []string {
 	return []string{
 		"e2e e2e/proof e2e/trial robustness",
 		"e2e/harness cmd/postern",
+		"doctor",
 		"host",
 		"admin intake",
 		"mailauth gate",
