@@ -7,6 +7,8 @@ SHELL       := /bin/bash
 PLUGINS     := $(notdir $(wildcard plugins/*))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BUF         := github.com/bufbuild/buf/cmd/buf@v1.75.0
+NFPM        := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
+CYCLONEDX   := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
@@ -51,8 +53,37 @@ lint: packages ## run the linters
 	cd sdk/proto && go run $(BUF) lint
 
 .PHONY: vuln
-vuln: ## look for known holes in what is built in
-	go run $(GOVULNCHECK) ./...
+vuln: ## look for known holes in what is built in; VULNDB=file:///folder uses a copy of the database
+	go run $(GOVULNCHECK) $(if $(VULNDB),-db "$(VULNDB)") ./...
+
+.PHONY: sbom
+sbom: ## list every module that is built in, in bin/sbom.json (CycloneDX)
+	@mkdir -p bin
+	go run $(CYCLONEDX) mod -json -licenses=false -output bin/sbom.json
+
+.PHONY: reproducible
+reproducible: ## build twice, from two folders, and compare
+	@one=$$(mktemp -d) two=$$(mktemp -d); trap 'rm -rf "$$one" "$$two"' EXIT
+	cp -r core plugins sdk config examples go.mod go.sum "$$two"
+	for name in core/cmd/postern $(addprefix plugins/,$(PLUGINS)); do
+		CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-X main.version=$(VERSION)" -o "$$one/built/" ./$$name
+		(cd "$$two" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-X main.version=$(VERSION)" -o "$$two/built/" ./$$name)
+	done
+	diff -r "$$one/built" "$$two/built" && echo "reproducible: $$(ls "$$one/built" | wc -l) programs, the same bytes from two folders"
+
+.PHONY: deb
+deb: sbom ## build the Debian package bin/postern_VERSION_ARCH.deb
+	@stage=bin/stage; rm -rf $$stage; mkdir -p $$stage; trap "rm -rf $$stage" EXIT
+	for name in postern $(PLUGINS); do
+		[ $$name = postern ] && path=core/cmd/postern out=postern || { path=plugins/$$name; out=postern-$$name; }
+		CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o "$$stage/lib/$$out" ./$$path
+	done
+	cp -r config "$$stage/config"
+	"$$stage/lib/postern" plugin pin --config "$$stage/config" "$$stage"/lib/postern-*
+	"$$stage/lib/postern" completion bash >"$$stage/completion.bash"
+	cp bin/sbom.json "$$stage/sbom.json"
+	case "$(VERSION)" in v[0-9]*.*) version="$(VERSION)"; version=$${version#v} ;; *) version="0~git.$(VERSION)" ;; esac
+	ARCH=$$(go env GOARCH) VERSION="$$version" go run $(NFPM) package --config config/package/nfpm.yaml --packager deb --target bin/
 
 .PHONY: proofs
 proofs: build ## list the proofs with what each claims

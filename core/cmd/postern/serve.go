@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/postern-mail/postern/core/host"
@@ -43,6 +45,7 @@ wrong with it the old one goes on serving.`,
 				log.Info("listening", "listener", name, "address", address)
 			}
 			log.Info("postern is ready", "plugins", h.Status())
+			notify(log, daemon.SdNotifyReady)
 			for {
 				select {
 				case <-hangups:
@@ -50,6 +53,7 @@ wrong with it the old one goes on serving.`,
 						log.Error("the configuration was not changed", "error", err)
 					}
 				case <-cmd.Context().Done():
+					notify(log, daemon.SdNotifyStopping)
 					log.Info("stopping: messages under way are finished", "within", drain.String())
 					err := h.Stop()
 					log.Info("stopped")
@@ -60,4 +64,11 @@ wrong with it the old one goes on serving.`,
 	}
 	cmd.Flags().DurationVar(&drain, "drain", 30*time.Second, "how long sessions under way may take at the end")
 	return cmd
+}
+
+// notify tells systemd, where it started this program, how it stands (sd_notify(3)).
+func notify(log hclog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("telling systemd failed", "state", state, "error", err)
+	}
 }
