@@ -42,11 +42,10 @@ func TestMonitor(t *testing.T) {
 	receiver := httptest.NewServer(spans)
 	defer receiver.Close()
 	site := newSite(t, "outbox")
+	write(t, site, "store.hcl", "store \"sqlite\" { path = env(\"POSTERN_STATE\") }\n")
 	config := fmt.Sprintf("monitor {\n  listen = \"127.0.0.1:0\"\n  traces = %q\n}\n", receiver.URL) +
 		"rule \"No programs\" {\n  scan \"filename\" { names = [\"*.exe\"] }\n  action \"quarantine\" {}\n}\n"
-	if err := site.WriteConfig("rules/20.hcl", []byte(config)); err != nil {
-		t.Fatal(err)
-	}
+	write(t, site, "rules/20.hcl", config)
 	start(t, site)
 	address := regexp.MustCompile(`monitor listening.*"address":"([0-9.:]+)"`).FindStringSubmatch(site.Gateway.Log())
 	if address == nil {
