@@ -62,8 +62,10 @@ type Desk struct {
 	Acquire func() Generation
 	// Wake judges a held copy again.
 	Wake func(ctx context.Context, copyID string)
-	Now  func() time.Time
-	Log  hclog.Logger
+	// Learned is told of every verdict with a level that has been recorded; nil: nobody.
+	Learned func(ctx context.Context, s *store.Submission)
+	Now     func() time.Time
+	Log     hclog.Logger
 
 	kick chan struct{}
 
@@ -222,6 +224,9 @@ func (d *Desk) finish(ctx context.Context, s *store.Submission, verdict *message
 	}
 	if !d.update(ctx, s) || verdict == nil {
 		return
+	}
+	if d.Learned != nil && verdict.State == message.VerdictDone {
+		d.Learned(ctx, s)
 	}
 	d.Log.Info("sample analysed", "sha256", s.Key.SHA256, "server", s.Server, "state", verdict.State, "risk", verdict.Level)
 	waiting, err := d.Store.Waiting(ctx, s.Key)

@@ -53,6 +53,7 @@ type Host struct {
 	gate      *gate.Gate
 	desk      *analysis.Desk
 	delivery  *delivery.Delivery
+	objects   *objectWork
 	listeners []*intake.Server
 
 	life    context.Context // of the work behind the listeners
@@ -124,8 +125,10 @@ func (h *Host) openState(ctx context.Context, p *policy.Policy) error {
 	if err != nil {
 		return err
 	}
+	h.objects = newObjectWork(h)
 	h.builder = &Builder{
 		PluginDir: h.options.PluginDir, RunDir: runDir, Now: h.options.Now, Log: h.log, bodies: &bodies{store: h.store, spool: h.spool},
+		objects: h.objects.keeper,
 	}
 	return nil
 }

@@ -78,6 +78,7 @@ func (h *Host) makeParts() {
 		Store: h.store, Now: h.options.Now, Log: h.log.Named("analysis"),
 		Acquire: func() analysis.Generation { return h.acquire() },
 		Wake:    func(ctx context.Context, copyID string) { h.gate.Wake(ctx, copyID) },
+		Learned: h.objects.learn,
 	}
 	h.desk.Init()
 	h.gate.Analysis = h.desk.Request
@@ -165,6 +166,8 @@ func (h *Host) work(ctx context.Context) error {
 	h.workers.Go(func() { h.gate.Run(h.life) })
 	h.workers.Go(func() { h.desk.Run(h.life) })
 	h.workers.Go(h.drainJournal)
+	h.workers.Go(func() { h.objects.refresh(h.life) })
+	h.workers.Go(func() { h.objects.synchronise(h.life) })
 	for _, l := range h.listeners {
 		h.workers.Go(func() {
 			if err := l.Serve(); err != nil {
