@@ -3,6 +3,8 @@ package objects
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +13,9 @@ import (
 
 	"github.com/postern-mail/postern/core/store"
 )
+
+// longList is a list whose loading leaves enough behind to be given back at once.
+const longList = 100_000
 
 // Keeper holds the lists of one gateway and keeps them as the store has them.
 type Keeper struct {
@@ -58,6 +63,9 @@ func (k *Keeper) Refresh(ctx context.Context) error {
 	}
 	if changed {
 		k.current.Store(newLists(sets))
+	}
+	if slices.ContainsFunc(fresh, func(s *set) bool { return len(s.keys) >= longList }) {
+		debug.FreeOSMemory() // what loading left behind is many times what is kept
 	}
 	first := !k.loaded
 	k.loaded = true

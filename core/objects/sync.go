@@ -1,9 +1,11 @@
 package objects
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,8 +53,10 @@ const (
 	// A list that grows by more than growth, to more than grown objects, is not believed until an operator accepts it.
 	growth = 10
 	grown  = 1000
-	// stageAtOnce bounds one step of writing, so that mail that is committed meanwhile hardly waits.
+	// stageAtOnce bounds one step of writing, so that mail that is committed meanwhile hardly waits. So many objects as gatherMost are put in
+	// the order of their keys before, so that a step writes few pages of the store.
 	stageAtOnce = 500
+	gatherMost  = 100_000
 	// pendingMost bounds the changed objects that are held back, of which a stricter one may come.
 	pendingMost = 50_000
 	longestNote = 256
@@ -228,16 +232,19 @@ func (l *listRun) flush(ctx context.Context, all bool) error {
 		}
 		clear(l.pending)
 	}
-	for len(l.put) >= stageAtOnce || len(l.gone) >= stageAtOnce || all && len(l.put)+len(l.gone) > 0 {
+	if !all && len(l.put)+len(l.gone) < gatherMost {
+		return nil
+	}
+	slices.SortStableFunc(l.put, func(a, b store.Object) int { return bytes.Compare(a.Key, b.Key) })
+	slices.SortFunc(l.gone, bytes.Compare)
+	for len(l.put)+len(l.gone) > 0 {
 		n, m := min(len(l.put), stageAtOnce), min(len(l.gone), stageAtOnce)
 		if err := l.Store.StageObjects(ctx, l.row.Name, l.token, l.put[:n], l.gone[:m]); err != nil {
 			return err
 		}
 		l.put, l.gone = l.put[n:], l.gone[m:]
 	}
-	if len(l.put) == 0 {
-		l.put = nil
-	}
+	l.put, l.gone = nil, nil
 	return nil
 }
 
@@ -279,14 +286,6 @@ func (l *listRun) commit(ctx context.Context, state State) error {
 	l.ended = true
 	row := l.row
 	row.Synced, row.Tried, row.Cursor, row.Skipped = l.Now(), l.Now(), state.Cursor, l.skipped
-	row.Objects = l.kept + l.fresh
-	if !state.Complete {
-		for i, rank := range l.ranks {
-			if rank < 0 && !l.withdrawn[i] {
-				row.Objects++
-			}
-		}
-	}
 	if err := l.Store.CommitObjects(ctx, l.token, &row, l.changed); err != nil {
 		return err
 	}

@@ -99,6 +99,9 @@ func digest(raw string, size int, empty string) (string, error) {
 func urlValue(raw string) (string, error) {
 	text, open := strings.CutSuffix(raw, "*")
 	if !strings.Contains(text, "://") {
+		if host, _, _ := strings.Cut(text, "/"); strings.Contains(host, "@") {
+			return "", errors.New("it is no http, https or ftp URL")
+		}
 		text = "http://" + strings.TrimPrefix(text, "//")
 	}
 	host, _, _ := strings.Cut(text[strings.Index(text, "://")+3:], "/")

@@ -106,7 +106,7 @@ type Objects interface {
 
 	BeginObjects(ctx context.Context, list, token string) (ObjectList, error)
 	StageObjects(ctx context.Context, list, token string, put []Object, end [][]byte) error
-	// CommitObjects shows what was staged, where changed says that something was, and records the rest of the list's row.
+	// CommitObjects shows what was staged, where changed says that something was, counts it, and records the rest of the list's row.
 	CommitObjects(ctx context.Context, token string, list *ObjectList, changed bool) error
 	// DiscardObjects takes back what was staged and records why.
 	DiscardObjects(ctx context.Context, list, token, reason string, now time.Time) error

@@ -82,9 +82,9 @@ func (l *list) generate(n int) {
 	defer l.mu.Unlock()
 	at := l.stamp()
 	l.version++
-	for i := range n {
+	for range n {
 		l.entries = append(l.entries, &entry{
-			kind: "sha256", value: fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "made up %d", i))), action: "block", changed: at, serial: len(l.entries),
+			kind: "sha256", value: fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "made up %d", len(l.entries)))), action: "block", changed: at, serial: len(l.entries),
 		})
 	}
 }

@@ -312,7 +312,7 @@ func (s *server) search(w http.ResponseWriter, r *http.Request) {
 	answer(w, map[string]any{"response": map[string]any{"Attribute": attributes}})
 }
 
-// control steers the servers: POST objects replaces the list, POST fault?kind=K&protocol=P lets one or all misbehave, GET counters tells how
+// control steers the servers: POST objects replaces the list, POST generate?n=N adds made-up digests, POST fault?kind=K&protocol=P lets one or all misbehave, GET counters tells how
 // often each was asked.
 func (s *server) control() http.Handler {
 	mux := http.NewServeMux()
@@ -324,6 +324,14 @@ func (s *server) control() http.Handler {
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 		}
+	})
+	mux.HandleFunc("POST /control/generate", func(w http.ResponseWriter, r *http.Request) {
+		n, err := strconv.Atoi(r.URL.Query().Get("n"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		s.list.generate(n)
 	})
 	mux.HandleFunc("POST /control/fault", func(_ http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()

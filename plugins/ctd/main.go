@@ -9,7 +9,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -20,7 +22,12 @@ import (
 	"github.com/postern-mail/postern/sdk/servers"
 )
 
+// niceness lets mail go first where both want the processor: lists are not urgent.
+const niceness = 10
+
 func main() {
+	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, niceness) // without it lists are fetched all the same
+	runtime.GOMAXPROCS(1)
 	serve.Main(plugin(&connector{now: time.Now, open: func(path string) (file, error) { return os.Open(path) }}))
 }
 

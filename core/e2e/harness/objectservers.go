@@ -3,6 +3,7 @@ package harness
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -31,7 +32,8 @@ func StartObjectServers(ctx context.Context, bin, scratch, lines string, generat
 	if err := os.WriteFile(list, []byte(lines), 0o600); err != nil {
 		return nil, fmt.Errorf("start object servers: %w", err)
 	}
-	s.command = exec.Command(filepath.Join(bin, "object-servers"), "-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-ca", s.CAFile,
+	// They stand for servers elsewhere, and have to leave the processors to the gateway.
+	s.command = exec.Command("nice", "-n", "19", filepath.Join(bin, "object-servers"), "-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-ca", s.CAFile,
 		"-objects", list, "-generate", fmt.Sprint(generate), "-key", ObjectsKey)
 	s.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	s.command.Stderr = os.Stderr
@@ -58,6 +60,9 @@ func StartObjectServers(ctx context.Context, bin, scratch, lines string, generat
 
 // Replace makes the lines the list.
 func (s *ObjectServers) Replace(lines string) error { return s.post("objects", lines) }
+
+// Generate adds made-up digests to the list.
+func (s *ObjectServers) Generate(n int) error { return s.post(fmt.Sprint("generate?n=", n), "") }
 
 // Fault makes one protocol misbehave, or all: "500", "redirect", "garbage", "half", "empty", "large", "expired", or "" for none.
 func (s *ObjectServers) Fault(protocol, kind string) error {
@@ -103,4 +108,21 @@ func (s *Site) ObjectLists(ctx context.Context) (map[string]ObjectList, error) {
 		out[l.Name] = l
 	}
 	return out, err
+}
+
+// WaitForList waits until the gateway matches by the list of that generation, or a later one.
+func (s *Site) WaitForList(ctx context.Context, list string, generation int64) error {
+	return Eventually(ctx, fmt.Sprintf("generation %d of %s is loaded", generation, list), func() (bool, error) {
+		for line := range strings.SplitSeq(s.Gateway.Log(), "\n") {
+			var entry struct {
+				Message    string `json:"@message"`
+				List       string `json:"list"`
+				Generation int64  `json:"generation"`
+			}
+			if strings.Contains(line, `"list loaded"`) && json.Unmarshal([]byte(line), &entry) == nil && entry.List == list && entry.Generation >= generation {
+				return true, nil
+			}
+		}
+		return false, nil
+	})
 }

@@ -62,7 +62,7 @@ func testObjectLists(t *testing.T, suite Suite) {
 	}
 	commit := func(token string, list store.ObjectList, changed bool) {
 		t.Helper()
-		list.Name, list.Synced, list.Tried, list.Cursor, list.Objects = "feed", start(), start(), "here", 2
+		list.Name, list.Synced, list.Tried, list.Cursor = "feed", start(), start(), "here"
 		mustDo(t, s.CommitObjects(ctx, token, &list, changed))
 		mustDo(t, s.PurgeObjects(ctx, "feed"))
 	}

@@ -77,8 +77,16 @@ func (s *Store) StageObjects(ctx context.Context, name, token string, put []stor
 	return nil
 }
 
-// CommitObjects shows what was staged.
+// CommitObjects shows what was staged. It is counted before, outside of the transaction: nobody else stages meanwhile, or the token says so.
 func (s *Store) CommitObjects(ctx context.Context, token string, l *store.ObjectList, changed bool) error {
+	if changed {
+		n, err := one(ctx, s.backend.Read(), value[int64], `SELECT COUNT(*) FROM objects o JOIN object_lists l ON l.name = o.list
+			WHERE o.list = $1 AND o.since <= l.generation + 1 AND (o.until = 0 OR o.until > l.generation + 1)`, l.Name)
+		if err != nil {
+			return fmt.Errorf("count objects of %s: %w", l.Name, err)
+		}
+		l.Objects = n
+	}
 	err := s.backend.Write(ctx, func(ctx context.Context, tx Tx) error {
 		generation, err := s.staged(ctx, tx, l.Name, token)
 		if err != nil {

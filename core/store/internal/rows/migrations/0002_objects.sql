@@ -27,5 +27,5 @@ CREATE TABLE objects (
 	added BIGINT NOT NULL,
 	actor TEXT NOT NULL,
 	PRIMARY KEY (list, key, since)
-);
+){clustered};
 CREATE INDEX objects_ended ON objects (list, until) WHERE until <> 0;
