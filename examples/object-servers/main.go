@@ -92,7 +92,19 @@ func run(ctx context.Context, o options) error {
 	quiet := log.New(io.Discard, "", 0) // of handshakes that clients break off, which tests do on purpose
 	fetched := &http.Server{Handler: s.lists(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: quiet}
 	steered := &http.Server{Handler: s.control(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: quiet}
-	s.hangUp = func() { fetched.SetKeepAlivesEnabled(false); fetched.SetKeepAlivesEnabled(true) }
+	var open sync.Map
+	fetched.ConnState = func(c net.Conn, state http.ConnState) {
+		if state == http.StateClosed || state == http.StateHijacked {
+			open.Delete(c)
+		} else {
+			open.Store(c, nil)
+		}
+	}
+	s.hangUp = func() {
+		for c := range open.Range {
+			_ = c.(net.Conn).Close() // whoever it is notices
+		}
+	}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = fetched.Serve(lists) })
 	serving.Go(func() { _ = steered.Serve(control) })
