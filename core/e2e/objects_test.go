@@ -119,6 +119,14 @@ func TestObjects(t *testing.T) {
 		t.Errorf("test says\n%s", out)
 	}
 
+	mail := filepath.Join(t.TempDir(), "mail.eml")
+	if err := os.WriteFile(mail, []byte("From: a@outside.example\nTo: b@example.org\nSubject: x\n\nhttp://bad.example/\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := run(t, s.Site, "scan", mail); !strings.Contains(out, suspiciousURL) || !strings.Contains(out, "local lists bad.example") {
+		t.Errorf("scan says\n%s", out)
+	}
+
 	run(t, s.Site, "objects", "add", "--exception", "fetched.example")
 	s.loaded("local", 2)
 	if rule := s.link("excepted", "http://fetched.example/"); rule != "" {
@@ -159,15 +167,13 @@ func TestObjects(t *testing.T) {
 	}
 
 	var found []struct{ Fate string }
-	for range 2 { // delivered mail is in the store a moment later; kept mail at once
-		err := harness.Eventually(limited(t), "both are found", func() (bool, error) {
-			lines, err := harness.JSONLines[struct{ Fate string }](run(t, s.Site, "hunt", "fetched.example", "--json"), nil)
-			found = lines
-			return len(found) == 2, err
-		})
-		if err != nil {
-			t.Error(err)
-		}
+	// Delivered mail is in the store a moment later, kept mail at once.
+	err = harness.Eventually(limited(t), "both are found", func() (ok bool, err error) {
+		found, err = harness.JSONLines[struct{ Fate string }](run(t, s.Site, "hunt", "fetched.example", "--json"), nil)
+		return len(found) == 2, err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 	fates, err := json.Marshal(found)
 	if text := string(fates); err != nil || !strings.Contains(text, "Quarantine") || !strings.Contains(text, "Normal") {
@@ -223,5 +229,31 @@ func TestNewObjectWakes(t *testing.T) {
 	waiting, err := s.Waiting(limited(t))
 	if err != nil || len(waiting) != 1 || waiting[0].Subject != "stays" {
 		t.Errorf("waiting are %+v, %v", waiting, err)
+	}
+}
+
+// TestExamplePolicies: each is valid beside the configuration that an installation starts from.
+func TestExamplePolicies(t *testing.T) {
+	examples, err := filepath.Glob("../../examples/policies/*.hcl")
+	if err != nil || len(examples) == 0 {
+		t.Fatal(examples, err)
+	}
+	base, err := os.ReadFile("../../config/postern.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, example := range examples {
+		text, err := os.ReadFile(example)
+		if err != nil {
+			t.Fatal(err)
+		}
+		site, err := harness.NewSite(limited(t), bin, t.TempDir(), map[string][]byte{"postern.hcl": base, "example.hcl": text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, site, "validate")
+		if err := site.Stop(); err != nil {
+			t.Error(err)
+		}
 	}
 }

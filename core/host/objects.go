@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -19,15 +22,34 @@ import (
 	pluginv1 "github.com/postern-mail/postern/sdk/proto/plugin/v1"
 )
 
-// loadObjects has the lists in memory before the policy takes mail.
+// loadObjects has the lists in memory before the policy takes mail. Without bodies nothing is taken: they are as they were read.
 func (b *Builder) loadObjects(ctx context.Context, p *policy.Policy) error {
-	if p.Objects == nil || b.objects == nil {
+	if p.Objects == nil || b.bodies == nil {
 		return nil
 	}
 	if err := b.objects.Refresh(ctx); err != nil {
 		return fmt.Errorf("build policy: %w", err)
 	}
 	return nil
+}
+
+// storedLists are the lists as the store of the policy has them, for judging without a gateway; none where there is no store yet.
+func storedLists(ctx context.Context, p *policy.Policy, now func() time.Time, log hclog.Logger) (k *objects.Keeper, err error) {
+	if p.Objects == nil {
+		return nil, nil
+	}
+	if p.Store.URL == "" {
+		if _, err := os.Stat(filepath.Join(p.Store.Path, storeFile)); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	s, err := OpenStore(ctx, p, "", now, log)
+	if err != nil {
+		return nil, fmt.Errorf("read lists: %w", err)
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	k = &objects.Keeper{Store: s, Log: log.Named("objects")}
+	return k, k.Refresh(ctx)
 }
 
 // matcher matches by the lists as they are at each message. Without a store there are none.

@@ -40,8 +40,11 @@ func OpenStore(ctx context.Context, p *policy.Policy, node string, now func() ti
 	if p.Store.URL != "" {
 		return postgres.Open(ctx, p.Store.URL, options)
 	}
-	return sqlite.Open(ctx, filepath.Join(p.Store.Path, "postern.db"), options)
+	return sqlite.Open(ctx, filepath.Join(p.Store.Path, storeFile), options)
 }
+
+// storeFile is SQLite's file in the folder of the store.
+const storeFile = "postern.db"
 
 // nodeFile holds the name of the gateway, which stays the same as long as its state folder.
 const nodeFile = "node"

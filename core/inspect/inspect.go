@@ -101,7 +101,7 @@ func (i *Inspector) Ask(ctx context.Context, m *message.Message, facts *message.
 
 // MatchObjects looks for suspicious objects by the lists as they are now. It asks no plugin and needs no bodies.
 func (i *Inspector) MatchObjects(facts *message.Facts) {
-	if i != nil && i.Objects != nil {
+	if i != nil && i.Objects != nil && facts.Reports != nil {
 		facts.Reports[i.ObjectsTag] = i.Objects.Match(&facts.Tree)
 	}
 }
