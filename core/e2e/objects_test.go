@@ -95,7 +95,7 @@ func TestObjects(t *testing.T) {
 	if rule := s.link("clean", "http://clean.example/"); rule != "" {
 		t.Errorf("a clean mail is judged by %q", rule)
 	}
-	if out := run(t, s.Site, "policy", "show", "--hidden"); strings.Index(out, suspiciousFile) < 0 || strings.Index(out, suspiciousURL) < strings.Index(out, suspiciousFile) ||
+	if out := run(t, s.Site, "policy", "show", "--hidden"); !strings.Contains(out, suspiciousFile) || strings.Index(out, suspiciousURL) < strings.Index(out, suspiciousFile) ||
 		strings.Index(out, "Scripts") < strings.Index(out, suspiciousURL) {
 		t.Errorf("the rules are\n%s", out)
 	}
