@@ -202,6 +202,14 @@ func TestHighRiskIsListed(t *testing.T) {
 	if rule := s.rule("renamed", harness.Document("renamed", "a.dat", content)); rule != suspiciousFile {
 		t.Errorf("the second is judged by %q", rule)
 	}
+	// A release waives what kept the mail, for this mail.
+	kept, err := s.Copies(limited(t), "quarantine", "--area", "default")
+	if err != nil || len(kept) != 1 {
+		t.Fatal(kept, err)
+	}
+	run(t, s.Site, "quarantine", "release", kept[0].ID)
+	wait(t, s.Sink, "<renamed@outside.example>", 1)
+
 	digest := fmt.Sprintf("%x", sha256.Sum256(content))
 	if out := run(t, s.Site, "objects", "list", "--list", "virtual-analyzer"); !strings.Contains(out, digest[:40]) || !strings.Contains(out, "JS_SIMULATED") {
 		t.Errorf("the list is\n%s", out)

@@ -185,6 +185,7 @@ func (w *objectWork) synchronise(ctx context.Context) {
 		if !mine {
 			return
 		}
+		defer w.hold(ctx, g.policy.Objects.SyncEvery)()
 		syncer := &objects.Syncer{Store: w.host.store, Keeper: w.keeper, Now: w.host.options.Now, Token: newID, Log: w.log}
 		if err := syncer.Sync(ctx, ObjectSource{g.Pool(g.policy.Objects.Source)}); err != nil {
 			w.failed(ctx, "synchronising lists failed; the last good ones serve", err)
@@ -212,6 +213,44 @@ func (w *objectWork) claim(ctx context.Context, every time.Duration, now bool) (
 		return false, nil
 	}
 	err = w.host.store.SetSetting(ctx, SettingObjectSync, last, at.Format(time.RFC3339Nano))
+	if errors.Is(err, store.ErrConflict) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// hold puts the time forward while a synchronisation goes on, however long it takes: to another gateway it is never due meanwhile. Where
+// that fails, by the store or because somebody asked for a new one, the other takes over, which the lists' tokens tell this one.
+func (w *objectWork) hold(ctx context.Context, every time.Duration) (release func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var holding sync.WaitGroup
+	holding.Go(func() {
+		ticks := time.NewTicker(every / 3)
+		defer ticks.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticks.C:
+			}
+			if held, err := w.renew(ctx); err != nil || !held {
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		holding.Wait()
+	}
+}
+
+// renew puts the time forward, unless somebody asked for a synchronisation.
+func (w *objectWork) renew(ctx context.Context) (bool, error) {
+	last, err := w.host.store.Setting(ctx, SettingObjectSync)
+	if err != nil || last == "" {
+		return false, err
+	}
+	err = w.host.store.SetSetting(ctx, SettingObjectSync, last, w.host.options.Now().UTC().Format(time.RFC3339Nano))
 	if errors.Is(err, store.ErrConflict) {
 		return false, nil
 	}
