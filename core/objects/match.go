@@ -98,9 +98,7 @@ func Carried(tree *message.Tree) [][]byte {
 		}
 	}
 	for i := range tree.URLs {
-		candidates := urlCandidates(tree.URLs[i].URL, shapes{})
-		// A name without a dot is the top of the domain, which is never listed.
-		add(slices.DeleteFunc(candidates, func(c candidate) bool { return c.kind == "domain" && !strings.Contains(c.value, ".") }))
+		add(urlCandidates(tree.URLs[i].URL, shapes{}))
 	}
 	return out
 }

@@ -240,7 +240,7 @@ const maxLabels = 32
 
 func domainCandidates(host string) []candidate {
 	var out []candidate
-	for n := 0; host != "" && n < maxLabels; n++ {
+	for n := 0; strings.Contains(host, ".") && n < maxLabels; n++ { // what has no dot is never listed
 		out = append(out, candidate{"domain", host, keyOf(Domain, host)})
 		_, host, _ = strings.Cut(host, ".")
 	}
