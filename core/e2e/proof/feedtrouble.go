@@ -135,8 +135,8 @@ func newTrouble(ctx context.Context, e *env) (t *trouble, err error) {
 	if err != nil {
 		return t, err
 	}
-	run, err := os.MkdirTemp("", "r")
-	if err != nil {
+	run := filepath.Join(e.scratch, "run")
+	if err := os.Mkdir(run, 0o700); err != nil {
 		return t, err
 	}
 	log := hclog.NewNullLogger()
