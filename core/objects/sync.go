@@ -55,7 +55,7 @@ const (
 	grown  = 1000
 	// stageAtOnce bounds one step of writing, so that mail that is committed meanwhile hardly waits. So many objects as gatherMost are put in
 	// the order of their keys before, so that a step writes few pages of the store.
-	stageAtOnce = 500
+	stageAtOnce = 1000
 	gatherMost  = 100_000
 	// pendingMost bounds the changed objects that are held back, of which a stricter one may come.
 	pendingMost = 50_000

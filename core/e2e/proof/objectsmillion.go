@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -79,7 +80,7 @@ func objectsMillion(ctx context.Context, e *env) (err error) {
 	each, ratio := max(0, after-before)/manyObjects, float64(busy)/float64(idle)
 	e.printf("%d objects fetched, stored and loaded in %.0f s (claimed: at most %.0f)", manyObjects, took.Seconds(), objectSync.Seconds())
 	e.printf("    memory of the gateway for each object %d bytes (claimed: at most %d)", each, objectMemory)
-	e.printf("    a file and a link looked up in %s (claimed: at most %s)", lookup, objectLookup)
+	e.printf("    a file and a link looked up in %s of processor time (claimed: at most %s)", lookup, objectLookup)
 	e.printf("    p99 of mail %s while nothing changes, %s while the list is fetched and swapped %d times, longest %s: ratio %.2f (claimed: at most %.1f)",
 		idle.Round(time.Microsecond), busy.Round(time.Microsecond), swapsMeasured, longest.Round(time.Millisecond), ratio, objectSlowing)
 	if each > objectMemory || lookup > objectLookup || ratio > objectSlowing || took > objectSync {
@@ -184,13 +185,29 @@ func lookUpObjects(ctx context.Context, s *harness.Site) (each time.Duration, er
 		trees[i].Parts = []message.Part{{Kind: message.PartAttachment, SHA256: hex.EncodeToString(sum[:]), SHA1: hex.EncodeToString(sum[:20])}}
 		trees[i].URLs = []message.URL{{URL: fmt.Sprintf("https://www.host%d.example/path?x=%d", i, i)}}
 	}
-	began := time.Now()
+	began, err := processorTime()
+	if err != nil {
+		return 0, err
+	}
 	for i := range lookupsAtOnce {
 		found += len(matcher.Match(&trees[i%len(trees)]).Findings)
 	}
-	each = time.Since(began) / lookupsAtOnce
+	ended, err := processorTime()
+	if err != nil {
+		return 0, err
+	}
+	each = (ended - began) / lookupsAtOnce
 	if found != lookupsAtOnce {
 		return 0, fmt.Errorf("%d of %d were found", found, lookupsAtOnce)
 	}
 	return each, nil
+}
+
+// processorTime is what this process has had of the processors: a machine that does other work beside makes a clock tell of that.
+func processorTime() (time.Duration, error) {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0, fmt.Errorf("read processor time: %w", err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
 }
