@@ -63,8 +63,10 @@ type Desk struct {
 	Acquire func() Generation
 	// Wake judges a held copy again.
 	Wake func(ctx context.Context, copyID string)
-	Now  func() time.Time
-	Log  hclog.Logger
+	// Learned is told of every verdict with a level that has been recorded; nil: nobody.
+	Learned func(ctx context.Context, s *store.Submission)
+	Now     func() time.Time
+	Log     hclog.Logger
 	// Telemetry may be nil.
 	Telemetry *observe.Telemetry
 
@@ -227,6 +229,9 @@ func (d *Desk) finish(ctx context.Context, s *store.Submission, verdict *message
 		return
 	}
 	d.Telemetry.Sample(string(verdict.State))
+	if d.Learned != nil && verdict.State == message.VerdictDone {
+		d.Learned(ctx, s)
+	}
 	d.Log.Info("sample analysed", "sha256", s.Key.SHA256, "server", s.Server, "state", verdict.State, "risk", verdict.Level)
 	waiting, err := d.Store.Waiting(ctx, s.Key)
 	if err != nil {

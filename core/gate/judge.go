@@ -11,6 +11,7 @@ import (
 	"github.com/postern-mail/postern/core/engine"
 	"github.com/postern-mail/postern/core/inspect"
 	"github.com/postern-mail/postern/core/message"
+	"github.com/postern-mail/postern/core/objects"
 	"github.com/postern-mail/postern/core/policy"
 	"github.com/postern-mail/postern/core/spool"
 )
@@ -95,6 +96,14 @@ func appliesToAny(p *policy.Policy, rule *policy.Rule, sender string, recipients
 		}
 	}
 	return false
+}
+
+// carried are the objects that the message is found by later, where the policy has lists.
+func (w *work) carried() [][]byte {
+	if w.facts == nil || w.policy.Objects == nil {
+		return nil
+	}
+	return objects.Carried(&w.facts.Tree)
 }
 
 // hash computes the digests of the message as it came, once.

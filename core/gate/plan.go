@@ -67,6 +67,7 @@ func (p *plan) add(ctx context.Context, base store.Copy, fate *message.Fate) err
 	c := base
 	c.Recipients, c.Fate, c.Changed, c.DueAt = fate.Recipients, *fate, p.now, time.Time{}
 	c.Fate.Verdicts, c.Fate.Noticed = p.work.knownVerdicts(), base.Fate.Noticed
+	c.Objects = p.work.carried()
 	if fate.State == message.FateWaiting {
 		return p.hold(&c, fate)
 	}

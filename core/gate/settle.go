@@ -164,7 +164,7 @@ func (g *Gate) checkHeldQuota(w *work) error {
 // journal writes the one trace row of mail that is not kept. A failure is logged and no more: the mail's fate does not hang on it.
 func (g *Gate) journal(w *work, recipients []string, kind, detail string) {
 	t := newTrack(g.Now(), w.message, w.message.ID, recipients, kind, detail)
-	t.Trace = w.decision.Trace
+	t.Trace, t.Objects = w.decision.Trace, w.carried()
 	if err := g.Journal.Append(t); err != nil {
 		g.Log.Error("tracking row was not written", "message", w.message.ID, "error", err)
 	}

@@ -144,6 +144,9 @@ func (g *Gate) rejudge(ctx context.Context, c *store.Copy, scope *spool.Scope, e
 	if w.facts != nil && (c.State == store.CopyRetry || w.facts.Revision != w.policy.Revision) {
 		w.facts = nil // calls failed, or the queries have other numbers now: look again
 	}
+	if w.facts != nil {
+		generation.Inspector().MatchObjects(w.facts) // the lists may know more by now
+	}
 	if w.facts == nil {
 		if w.raw, err = g.loadBody(ctx, record.BodySHA256, scope); err != nil {
 			return err

@@ -20,6 +20,7 @@ import (
 	"github.com/postern-mail/postern/core/content"
 	"github.com/postern-mail/postern/core/inspect"
 	"github.com/postern-mail/postern/core/message"
+	"github.com/postern-mail/postern/core/objects"
 	"github.com/postern-mail/postern/core/observe"
 	"github.com/postern-mail/postern/core/plugincatalog"
 	"github.com/postern-mail/postern/core/pluginpool"
@@ -45,13 +46,15 @@ type Builder struct {
 	// Telemetry may be nil.
 	Telemetry *observe.Telemetry
 	bodies    *bodies // for the sandbox; nil where nothing is submitted
+	// objects are the lists of suspicious objects; nil where there is no store.
+	objects *objects.Keeper
 }
 
 // Build starts every plugin of the policy and returns when all are ready. On error nothing is left running. What the plugins say of
 // their configuration is added to the diagnostics, also where it is only a warning.
 func (b *Builder) Build(ctx context.Context, c *Configuration) (*Generation, error) {
-	if c.Policy.Objects != nil {
-		return nil, errors.New("build policy: suspicious_objects is not served by this version: remove the block")
+	if err := b.loadObjects(ctx, c.Policy); err != nil {
+		return nil, err
 	}
 	g := &Generation{policy: c.Policy, pools: map[string]*pluginpool.Pool{}, bodies: b.bodies, log: b.Log, idle: make(chan struct{})}
 	if err := b.startPlugins(ctx, g, c); err != nil {
@@ -132,6 +135,9 @@ func (b *Builder) wire(g *Generation, catalog plugincatalog.Catalog) error {
 	p := g.policy
 	g.inspector = &inspect.Inspector{
 		Limits: limitsOf(p), Revision: p.Revision, CallName: CallName, Log: b.Log.Named("inspect"), Telemetry: b.Telemetry,
+	}
+	if p.Objects != nil {
+		g.inspector.ObjectsTag, g.inspector.Objects = p.Objects.Source, b.matcher(p.Objects.Source)
 	}
 	for _, plugin := range p.Plugins {
 		entry, pool := catalog[plugin.Name], g.pools[plugin.Name]

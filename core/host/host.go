@@ -57,6 +57,7 @@ type Host struct {
 	gate      *gate.Gate
 	desk      *analysis.Desk
 	delivery  *delivery.Delivery
+	objects   *objectWork
 	listeners []*intake.Server
 	telemetry *observe.Telemetry
 	spans     *sdktrace.TracerProvider // nil: none are sent
@@ -138,8 +139,10 @@ func (h *Host) openState(ctx context.Context, p *policy.Policy) error {
 	if err != nil {
 		return err
 	}
+	h.objects = newObjectWork(h)
 	h.builder = &Builder{
-		PluginDir: h.options.PluginDir, RunDir: runDir, Now: h.options.Now, Log: h.log, Telemetry: h.telemetry, bodies: &bodies{store: h.store, spool: h.spool},
+		PluginDir: h.options.PluginDir, RunDir: runDir, Now: h.options.Now, Log: h.log, Telemetry: h.telemetry,
+		bodies: &bodies{store: h.store, spool: h.spool}, objects: h.objects.keeper,
 	}
 	return nil
 }

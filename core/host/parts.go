@@ -40,8 +40,11 @@ func OpenStore(ctx context.Context, p *policy.Policy, node string, now func() ti
 	if p.Store.URL != "" {
 		return postgres.Open(ctx, p.Store.URL, options)
 	}
-	return sqlite.Open(ctx, filepath.Join(p.Store.Path, "postern.db"), options)
+	return sqlite.Open(ctx, filepath.Join(p.Store.Path, storeFile), options)
 }
+
+// storeFile is SQLite's file in the folder of the store.
+const storeFile = "postern.db"
 
 // nodeFile holds the name of the gateway, which stays the same as long as its state folder.
 const nodeFile = "node"
@@ -79,6 +82,7 @@ func (h *Host) makeParts() {
 		Store: h.store, Now: h.options.Now, Log: h.log.Named("analysis"), Telemetry: h.telemetry,
 		Acquire: func() analysis.Generation { return h.acquire() },
 		Wake:    func(ctx context.Context, copyID string) { h.gate.Wake(ctx, copyID) },
+		Learned: h.objects.learn,
 	}
 	h.desk.Init()
 	h.gate.Analysis = h.desk.Request
@@ -166,6 +170,8 @@ func (h *Host) work(ctx context.Context) error {
 	h.workers.Go(func() { h.gate.Run(h.life) })
 	h.workers.Go(func() { h.desk.Run(h.life) })
 	h.workers.Go(h.drainJournal)
+	h.workers.Go(func() { h.objects.refresh(h.life) })
+	h.workers.Go(func() { h.objects.synchronise(h.life) })
 	for _, l := range h.listeners {
 		h.workers.Go(func() {
 			if err := l.Serve(); err != nil {

@@ -44,6 +44,9 @@ func NewPreviewer(ctx context.Context, c *Configuration, pluginDir string, now f
 		return nil, errors.Join(err, p.Close())
 	}
 	builder := &Builder{PluginDir: pluginDir, RunDir: folder, Now: now, Log: log}
+	if builder.objects, err = storedLists(ctx, c.Policy, now, log); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
 	if p.generation, err = builder.Build(ctx, c); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}

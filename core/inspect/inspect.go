@@ -74,9 +74,7 @@ func (i *Inspector) Inspect(
 
 // Ask adds the reports of the live queries to facts whose tree has its bodies. It replaces the reports of the plugins it asks.
 func (i *Inspector) Ask(ctx context.Context, m *message.Message, facts *message.Facts, live Live) error {
-	if i.Objects != nil {
-		facts.Reports[i.ObjectsTag] = i.Objects.Match(&facts.Tree)
-	}
+	i.MatchObjects(facts)
 	reports := make([]*message.Report, len(i.Scanners))
 	var calls sync.WaitGroup
 	for n := range i.Scanners {
@@ -115,4 +113,11 @@ func outcomeOf(r *message.Report) string {
 		return r.Troubles[0].Reason
 	}
 	return "ok"
+}
+
+// MatchObjects looks for suspicious objects by the lists as they are now. It asks no plugin and needs no bodies.
+func (i *Inspector) MatchObjects(facts *message.Facts) {
+	if i != nil && i.Objects != nil && facts.Reports != nil {
+		facts.Reports[i.ObjectsTag] = i.Objects.Match(&facts.Tree)
+	}
 }

@@ -54,6 +54,9 @@ func (l *loader) plugin(block *hcl.Block, d *declared) Plugin {
 		Instances: r.number("instances", 1, 1, 64), Config: []byte("{}"), Timeout: 20 * time.Second, Concurrency: 64,
 		StartTimeout: 10 * time.Second, Range: block.DefRange, Ranges: map[string]hcl.Range{},
 	}
+	if d.pinned && d.entry.HasRole(pluginv1.Role_ROLE_OBJECTS) {
+		p.Timeout = 5 * time.Minute // one call fetches all lists
+	}
 	if limits := r.single("limits"); limits != nil {
 		r := l.read(limits, shape{optional: []string{"memory", "timeout", "start_timeout", "concurrency"}})
 		p.Memory = r.size("memory", 0, 16*mib)

@@ -191,6 +191,10 @@ type SuspiciousObjects struct {
 	Files     bool
 	URLs      bool
 	SyncEvery time.Duration
+	// LearnFor is how long the digest of a file that the sandbox found to be of high risk is listed; 0: never. LearnAction is its scan
+	// action.
+	LearnFor    time.Duration
+	LearnAction string
 }
 
 // ExceptionPolicy is a block `exception NAME`, or its default (guide page 10: quarantine and notify).

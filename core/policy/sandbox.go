@@ -63,7 +63,8 @@ func (l *loader) suspiciousObjects() {
 	if block == nil {
 		return
 	}
-	r := l.read(block, shape{required: []string{"source"}, optional: []string{"files", "urls", "sync_every"}})
+	r := l.read(block, shape{required: []string{"source"}, optional: []string{"files", "urls", "sync_every"},
+		blocks: []hcl.BlockHeaderSchema{{Type: "learn"}}})
 	o := &SuspiciousObjects{
 		Source:    r.text("source", ""),
 		Files:     r.flag("files", true),
@@ -72,6 +73,11 @@ func (l *loader) suspiciousObjects() {
 	}
 	if r.has("source") {
 		l.withRole(o.Source, pluginv1.Role_ROLE_OBJECTS, r.place("source"), "a source of suspicious objects")
+	}
+	if learn := r.single("learn"); learn != nil {
+		n := l.read(learn, shape{optional: []string{"expiry", "action"}})
+		o.LearnFor = n.duration("expiry", 30*day, time.Hour, 3650*day)
+		o.LearnAction = n.choice("action", "quarantine", "log", "block", "quarantine")
 	}
 	l.policy.Objects = o
 }

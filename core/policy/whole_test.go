@@ -66,7 +66,9 @@ func TestWholePolicy(t *testing.T) {
 			Analyzer: "ddan", Submit: true, SecurityLevel: policy.SecurityLow, MaxWait: 30 * time.Minute, QueryDelay: time.Minute,
 			MaxRetries: 20, CacheResetAt: "23:00", CacheExpiry: 24 * time.Hour, MaxSubmissions: 100,
 		}, p.VirtualAnalyzer},
-		{"objects", &policy.SuspiciousObjects{Source: "ctd", Files: true, URLs: true, SyncEvery: 5 * time.Minute}, p.Objects},
+		{"objects", &policy.SuspiciousObjects{
+			Source: "ctd", Files: true, URLs: true, SyncEvery: 5 * time.Minute, LearnFor: 7 * 24 * time.Hour, LearnAction: "quarantine",
+		}, p.Objects},
 		{"unsupported", []message.Action{{
 			Name: "pass", Plugin: "actions", Effect: message.EffectPass, Label: "Passed", Config: []byte("{}"),
 		}}, p.Exceptions[message.ExceptionVirtualAnalyzer].Unsupported},

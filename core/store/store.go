@@ -74,6 +74,8 @@ type Copy struct {
 	Deadline  time.Time `json:"deadline,omitzero"`
 	// Attempts counts the queries or retries so far.
 	Attempts int `json:"attempts"`
+	// Objects are the keys of files and links in the message. They are written, and not read back.
+	Objects [][]byte `json:"-"`
 	// BodySHA256 is the body that leaves for this copy where it differs from the message as it came (archived modified copies).
 	BodySHA256 string `json:"body_sha256,omitempty"`
 	// Version is checked and raised by every change of the row; 0 for a copy that is not stored yet.
@@ -182,6 +184,8 @@ type Track struct {
 	Size       int64     `json:"size"`
 	Kind       string    `json:"kind"`   // Normal, Quarantine, Delete, Deferred, BouncedBack, Handoff, RcptChanged, Rejected, Split, Held, Postponed, ...
 	Detail     string    `json:"detail"` // next hop and its reply, rule, or reason
+	// Objects are the keys of files and links in the message. They are written, and not read back.
+	Objects [][]byte `json:"objects,omitempty"`
 	// Trace is the judgement of mail that is not kept otherwise, for `postern explain`; stored as JSON.
 	Trace []message.TraceStep `json:"trace,omitempty"`
 }
@@ -263,8 +267,9 @@ type TextQuery struct {
 	Recipient string
 	Subject   string
 	Rule      string
-	MessageID string // internal id, copy id, or Message-ID
-	Subtype   string // events
+	MessageID string   // internal id, copy id, or Message-ID
+	Subtype   string   // events
+	Objects   [][]byte // keys of files and links, one of which the message has to carry; copies and tracking
 }
 
 // CopyRow is a copy with the message's columns that listings show.
@@ -378,6 +383,8 @@ type Store interface {
 	// Unserved returns up to limit samples that copies wait for and that are not under way: never submitted, or done without the copy
 	// having been told.
 	Unserved(ctx context.Context, limit int) ([]Sample, error)
+
+	Objects
 
 	Usage(ctx context.Context) (Usage, error)
 	// Retain removes what is older than the retention, and bodies that nothing refers to any more: a message loses its own with its

@@ -9,8 +9,9 @@ import (
 
 // Source fetches lists.
 type Source interface {
-	// Fetch sends the objects of every list that it reads and ends each list with Done. Cursors say where the last good fetch of a
-	// list ended.
+	// Fetch sends the objects of every list that it reads, in any order, and ends each list with Done. Cursors say where the last good
+	// fetch of a list ended. A list that was sent before and is not ended now is removed; one that ends with an error stays as it was. An
+	// error of Fetch says that no list can be had.
 	Fetch(ctx context.Context, cursors map[string]string, out Sink) error
 }
 
@@ -45,11 +46,12 @@ const (
 
 // Object is one entry of a list.
 type Object struct {
-	List      string
-	Type      Type
-	Value     string
-	Action    Action
-	Expires   time.Time // zero: never
+	List   string
+	Type   Type
+	Value  string // as the source writes it; a URL with "*" at its end is the beginning of URLs
+	Action Action
+	// Expires is zero for never. Within a list that is not complete an object that has expired is removed.
+	Expires   time.Time
 	Note      string
 	Exception bool // an entry of an allow list
 }
@@ -57,7 +59,7 @@ type Object struct {
 // State is the end of one list.
 type State struct {
 	List     string
-	Complete bool // the whole list was sent: what it no longer has is to be removed
-	Cursor   string
+	Complete bool   // the whole list was sent: what it no longer has is to be removed
+	Cursor   string // comes back with the next fetch, once what was sent is stored
 	Err      error
 }

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -36,6 +37,7 @@ type Identity struct {
 	CAFile      string // PEM; trusted in place of the system's
 	Fingerprint string // SHA-256 of the certificate in hexadecimal, with colons or without; then no authority is asked
 	Insecure    bool   // whoever answers is trusted
+	Proxy       string // URL of the proxy through which it is reached; "": none
 }
 
 const (
@@ -50,20 +52,36 @@ type Client struct {
 	http *http.Client
 }
 
-// NewClient makes the client. It follows no redirect and uses no proxy: what it sends is meant for this server alone.
+// NewClient makes the client. It follows no redirect and uses no proxy but its own: what it sends is meant for this server alone.
 func NewClient(identity Identity) (*Client, error) {
 	config, err := identity.config()
+	if err != nil {
+		return nil, err
+	}
+	proxy, err := identity.proxy()
 	if err != nil {
 		return nil, err
 	}
 	dialer := &net.Dialer{Timeout: dialFor}
 	return &Client{http: &http.Client{
 		Transport: &http.Transport{
+			Proxy:       proxy,
 			DialContext: dialer.DialContext, TLSClientConfig: config, TLSHandshakeTimeout: dialFor, MaxIdleConnsPerHost: idleConnections,
 			IdleConnTimeout: idleFor, MaxResponseHeaderBytes: largestHeader,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
+}
+
+func (i Identity) proxy() (func(*http.Request) (*url.URL, error), error) {
+	if i.Proxy == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(i.Proxy)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, errors.New("a proxy is written http://proxy.example.org:3128")
+	}
+	return http.ProxyURL(u), nil
 }
 
 func (i Identity) config() (*tls.Config, error) {

@@ -108,7 +108,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 3 the policy has errors, 4 n
 	flags.BoolVar(&a.logJSON, "log-json", os.Getenv("POSTERN_LOG_FORMAT") == "json", "write diagnostics as JSON (POSTERN_LOG_FORMAT=json)")
 	root.AddCommand(
 		newServe(a), newValidate(a), newScan(a), newLog(a), newTrack(a), newExplain(a), newQueue(a), newPolicy(a), newPlugin(a),
-		newCache(a), newAnalyzer(a), newDoctor(a),
+		newCache(a), newAnalyzer(a), newObjects(a), newHunt(a), newDoctor(a),
 	)
 	for _, area := range areas() {
 		root.AddCommand(newArea(a, area))

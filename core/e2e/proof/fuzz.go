@@ -30,8 +30,8 @@ const (
 
 // readerPackages are those that read bytes from outside, below the module's root. Each has to have a target.
 func readerPackages() []string {
-	return []string{"core/content", "core/delivery", "core/intake", "core/mailauth", "core/plugincatalog", "core/pluginprocess", "core/policy",
-		"core/rewrite", "core/store", "plugins/atse", "plugins/cape", "plugins/ddan", "plugins/filename", "plugins/filetype", "plugins/snap", "plugins/unpack"}
+	return []string{"core/content", "core/delivery", "core/intake", "core/mailauth", "core/objects", "core/plugincatalog", "core/pluginprocess", "core/policy",
+		"core/rewrite", "core/store", "plugins/atse", "plugins/cape", "plugins/ctd", "plugins/ddan", "plugins/filename", "plugins/filetype", "plugins/snap", "plugins/unpack"}
 }
 
 type fuzzTarget struct{ pkg, name string }

@@ -46,6 +46,10 @@ func proofs() []proof {
 		{"coalesce", "1,000 messages with one attachment through two gateways at once: one submission", false, false, coalesce},
 		{"kill-held", "50 kills while messages are held, submitted and asked for: none lost, none doubled, no second live submission", false, false, killHeld},
 		{"held-clock", "an hour of held mail: the first query at 60 s, then each minute, the end at 1,260 s or at max_wait, as Expiration showed", false, false, goTest("./core/gate", "TestHeldClock")},
+		{"objects-table", "every type, action, place and depth of a listed object has the rule, fate and event that the guide gives it, whatever protocol listed it", false, true, objectsTable},
+		{"objects-million", "a list of 1,000,000 objects: there within 2 minutes, 128 bytes of memory each, 10 microseconds a lookup, and the p99 of mail not doubled while it is fetched and swapped", false, false, objectsMillion},
+		{"feed-trouble", "a source that fails, breaks off, is empty or ten times as long, has an expired certificate or leads to a metadata service, for an hour: the last good list serves", false, true, feedTrouble},
+		{"sync-failover", "two gateways with one PostgreSQL: one synchronises, both match; when it is killed the other takes over within one interval", false, true, syncFailover},
 		{"plugin-killed", "a plugin killed while it looks at a message leads to the exception, and the next message is served", false, true, pluginKilled},
 	}
 }

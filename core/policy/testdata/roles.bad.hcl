@@ -14,6 +14,10 @@ virtual_analyzer {
 }
 suspicious_objects {
   source = "filename"
+  learn {
+    action = "none"
+    expiry = "1m"
+  }
 }
 rule "r" {
   scan "actions" {}

@@ -127,6 +127,9 @@ suspicious_objects {
   files      = true
   urls       = true
   sync_every = "5m"
+  learn {
+    expiry = "7d"
+  }
 }
 
 exception "virtual_analyzer" {

@@ -118,7 +118,7 @@ func (b *backend) close() error {
 
 func (b *backend) Dialect() rows.Dialect {
 	return rows.Dialect{
-		Blob: "BLOB", Serial: "INTEGER PRIMARY KEY AUTOINCREMENT", JobNow: "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+		Blob: "BLOB", Serial: "INTEGER PRIMARY KEY AUTOINCREMENT", Clustered: " WITHOUT ROWID", JobNow: "strftime('%Y-%m-%d %H:%M:%f', 'now')",
 		JobWorker: "json_extract(attempted_by, '$[#-1]')",
 	}
 }

@@ -47,6 +47,9 @@ func (s Suite) Run(t *testing.T) {
 		"what is old enough goes, what is needed stays":       testRetain,
 		"a body in use survives its removal":                  testRetainRace,
 		"usage and settings":                                  testUsage,
+		"a list shows what was committed, and no less":        testObjectLists,
+		"a list is changed by hand":                           testObjectChange,
+		"mail is found by what it carries":                    testCarried,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -58,7 +58,11 @@ func (s *Store) apply(ctx context.Context, tx Tx, change *store.Change, bodies *
 			return fmt.Errorf("write track of %s: %w", change.Tracks[i].CopyID, err)
 		}
 	}
-	for _, a := range change.Audit {
+	return insertAudits(ctx, tx, change.Audit)
+}
+
+func insertAudits(ctx context.Context, tx Tx, audits []store.Audit) error {
+	for _, a := range audits {
 		_, err := tx.Exec(ctx, `INSERT INTO audits (at, actor, act, object, detail) VALUES ($1, $2, $3, $4, $5)`,
 			micros(a.At), a.By, a.Act, a.Object, a.Detail)
 		if err != nil {

@@ -52,7 +52,7 @@ func replaceCopy(ctx context.Context, tx Tx, c *store.Copy, args []any) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM copy_terms WHERE owner = $1`, c.ID); err != nil {
+	if _, err := tx.Exec(ctx, `DELETE FROM copy_terms WHERE owner = $1 AND field <> $2`, c.ID, termObject); err != nil {
 		return err
 	}
 	return insertTerms(ctx, tx, "copy_terms", c.ID, copyTerms(c))
@@ -66,6 +66,7 @@ func copyTerms(c *store.Copy) terms {
 		t.add(termRule, c.Fate.Matches[i].Rule)
 	}
 	t.add(termRule, c.Fate.WaitRule)
+	t.addKeys(c.Objects)
 	return t
 }
 

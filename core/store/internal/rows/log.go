@@ -80,9 +80,10 @@ func insertTrack(ctx context.Context, tx Tx, track *store.Track) error {
 	if t.ID == "" {
 		sum := sha256.Sum256(content)
 		t.ID = hex.EncodeToString(sum[:16])
-		if content, err = encode(&t); err != nil {
-			return err
-		}
+	}
+	t.Objects = nil // terms are enough
+	if content, err = encode(&t); err != nil {
+		return err
 	}
 	added, err := tx.Exec(ctx, `INSERT INTO tracks (id, at, sender_key, subject_key, track) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (id) DO NOTHING`, t.ID, micros(t.At), store.Fold(t.Sender), store.Fold(t.Subject), content)
@@ -92,6 +93,7 @@ func insertTrack(ctx context.Context, tx Tx, track *store.Track) error {
 	words := terms{}
 	words.add(termRecipient, t.Recipients...)
 	words.add(termID, t.MessageID, t.CopyID, t.HeaderID)
+	words.addKeys(track.Objects)
 	for i := range t.Trace {
 		if o := t.Trace[i].Outcome; o == message.OutcomeMatched || o == message.OutcomeException {
 			words.add(termRule, t.Trace[i].Rule)

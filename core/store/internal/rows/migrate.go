@@ -28,7 +28,7 @@ func Migrate(ctx context.Context, b Backend) error {
 	if version > int64(len(files)) {
 		return fmt.Errorf("open store with schema %d, this program knows up to %d: %w", version, len(files), ErrNewerSchema)
 	}
-	replace := strings.NewReplacer("{blob}", b.Dialect().Blob, "{serial}", b.Dialect().Serial)
+	replace := strings.NewReplacer("{blob}", b.Dialect().Blob, "{serial}", b.Dialect().Serial, "{clustered}", b.Dialect().Clustered)
 	for i := version; i < int64(len(files)); i++ {
 		text, err := migrations.ReadFile(files[i])
 		if err != nil {

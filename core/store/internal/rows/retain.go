@@ -72,6 +72,11 @@ func (s *Store) Retain(ctx context.Context, now time.Time, r store.Retention) (i
 			return removed, fmt.Errorf("retain: remove old %s: %w", step.table, err)
 		}
 	}
+	err := s.inSteps(ctx, `DELETE FROM objects WHERE (list, key, since) IN (SELECT o.list, o.key, o.since FROM objects o
+		WHERE o.expires <> 0 AND o.expires < $1 LIMIT $2)`, micros(now), int64(retainBatch))
+	if err != nil {
+		return removed, fmt.Errorf("retain: remove expired objects: %w", err)
+	}
 	n, err := s.removeBodies(ctx)
 	removed += n
 	if err != nil {

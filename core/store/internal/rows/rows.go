@@ -62,6 +62,8 @@ type Rows interface {
 type Dialect struct {
 	Blob   string // type of bytes
 	Serial string // type of a numbered primary key
+	// Clustered ends the definition of a table whose rows are kept in the order of its key.
+	Clustered string
 	// Lock and SkipLocked end a SELECT of rows that the transaction is about to change: after a wait, or leaving out those that
 	// another transaction holds.
 	Lock, SkipLocked string

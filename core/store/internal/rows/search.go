@@ -2,6 +2,7 @@ package rows
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ const (
 	termRecipient = "recipient"
 	termRule      = "rule"
 	termID        = "id"
+	termObject    = "object" // a key in hexadecimal
 )
 
 // longestTerm bounds what is indexed: PostgreSQL refuses an index entry above a third of a page. No address or id that is searched for
@@ -29,6 +31,12 @@ func (t terms) add(field string, values ...string) {
 		if v != "" {
 			t[[2]string{field, term(v)}] = struct{}{}
 		}
+	}
+}
+
+func (t terms) addKeys(keys [][]byte) {
+	for _, key := range keys {
+		t.add(termObject, hex.EncodeToString(key))
 	}
 }
 
@@ -155,6 +163,22 @@ func (w *where) terms(id, table string, q *store.TextQuery) {
 		condition := w.anyOf("t.value", patterns, term)
 		w.conditions = append(w.conditions, id+" IN (SELECT t.owner FROM "+table+" t WHERE t.field = "+name+" AND "+condition+")")
 	}
+	w.carries(id, table, q.Objects)
+}
+
+// carries adds the condition that a row's message carries one of the objects.
+func (w *where) carries(id, table string, keys [][]byte) {
+	if len(keys) > 0 {
+		w.add(id+" IN (SELECT t.owner FROM "+table+" t WHERE t.field = ? AND t.value IN (?))", termObject, hexKeys(keys))
+	}
+}
+
+func hexKeys(keys [][]byte) []any {
+	out := make([]any, len(keys))
+	for i, key := range keys {
+		out[i] = hex.EncodeToString(key)
+	}
+	return out
 }
 
 // listing is a table read in pages by key, newest first.

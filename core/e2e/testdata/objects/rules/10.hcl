@@ -1,0 +1,7 @@
+rule "Scripts" {
+  scan "filename" {
+    names   = ["*.js"]
+    analyze = true
+  }
+  action "quarantine" { area = "scripts" }
+}

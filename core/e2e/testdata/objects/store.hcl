@@ -1,0 +1,1 @@
+store "sqlite" { path = env("POSTERN_STATE") }
