@@ -20,7 +20,7 @@ help: ## list the commands
 .PHONY: build
 build: ## build the gateway and its plugins into bin/
 	@mkdir -p bin
-	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/postern ./core/cmd/postern
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/postern ./core/cmd/postern
 	for name in $(PLUGINS); do go build -trimpath -o bin/postern-$$name ./plugins/$$name; done
 	go build -trimpath -o bin/postern-verdicts ./examples/analyzer-go
 	go build -trimpath -o bin/sandbox-simulator ./examples/sandbox-simulator

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +25,7 @@ import (
 
 // TestMain runs this program as a plugin where MODE says so, and the tests otherwise.
 func TestMain(m *testing.M) {
+	pluginprocess.RunStage()
 	mode := os.Getenv("MODE")
 	if mode == "" {
 		goleak.VerifyTestMain(m)
@@ -34,11 +37,11 @@ func TestMain(m *testing.M) {
 		}
 	}
 	serve.Main(serve.Plugin{
-		Name: "test", Version: "1.0.0", Summary: "A plugin for tests.", Scanner: nothing{},
+		Name: "test", Version: "1.0.0", Summary: "A plugin for tests.", Scanner: nothing{}, Inputs: scanner.Inputs{Envelope: true},
 		Configure: func(context.Context, *serve.Configuration) (*serve.Configured, error) {
 			problem := serve.Problem{Path: []string{"config"}, Summary: "it is " + mode, Warning: mode == "warned"}
 			configured := &serve.Configured{Signatures: "7"}
-			if mode != "good" {
+			if mode == "bad" || mode == "warned" {
 				configured.Problems = append(configured.Problems, problem)
 			}
 			return configured, nil
@@ -48,8 +51,132 @@ func TestMain(m *testing.M) {
 
 type nothing struct{}
 
-func (nothing) Scan(context.Context, *scanner.Message) (*scanner.Report, error) {
+// Scan crashes and hangs on demand.
+func (nothing) Scan(ctx context.Context, m *scanner.Message) (*scanner.Report, error) {
+	switch {
+	case os.Getenv("MODE") == "broken":
+		return nil, errors.New("I never work")
+	case m.Envelope.From == "crash":
+		os.Exit(7)
+	case m.Envelope.From == "hang":
+		<-ctx.Done()
+		select {}
+	}
 	return &scanner.Report{}, nil
+}
+
+// scan makes a call about content of that name, whose sender says what the plugin is to do.
+func scan(p *Pool, name, sender string) error {
+	l, err := p.AcquireFor(context.Background(), func() string { return name })
+	if err != nil {
+		return err
+	}
+	stream, err := pluginv1.NewScannerServiceClient(l.Conn()).Scan(l.Context)
+	if err == nil {
+		err = stream.Send(&pluginv1.ScanRequest{Frame: &pluginv1.ScanRequest_Opening{Opening: &pluginv1.ScanOpening{
+			Call: name, Envelope: &pluginv1.Envelope{From: sender},
+		}}})
+	}
+	if err == nil {
+		_, err = stream.CloseAndRecv()
+	}
+	l.Done(err)
+	return err
+}
+
+// until repeats until the answer is yes.
+func until(t *testing.T, what string, yes func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !yes(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not %s", what)
+		}
+	}
+}
+
+// TestPoison: content that was there at two crashes is not given to the plugin again; what was there at one is.
+func TestPoison(t *testing.T) {
+	p := startPool(t, specOf(t, "good"))
+	for n := range 2 {
+		if err := scan(p, "bad", "crash"); err == nil || errors.Is(err, ErrPoison) {
+			t.Fatalf("crash %d: %v", n, err)
+		}
+	}
+	if err := scan(p, "bad", "crash"); !errors.Is(err, ErrPoison) {
+		t.Errorf("the third time: %v", err)
+	}
+	if err := scan(p, "good", ""); err != nil {
+		t.Errorf("other content: %v", err)
+	}
+	if s := p.Status(); s.Poison != 1 || s.Restarts != 2 {
+		t.Errorf("the status is %+v", s)
+	}
+	p.Restart()
+	until(t, "restarted", func() bool { return p.Status().Restarts == 3 && p.Status().Ready == 1 })
+	if s := p.Status(); s.Poison != 1 {
+		t.Errorf("a wanted restart counts as a crash: %+v", s)
+	}
+}
+
+// TestForgetsPoison: what is remembered is bounded.
+func TestForgetsPoison(t *testing.T) {
+	var p poison
+	for n := range 2 * poisonous {
+		p.blame(strconv.Itoa(n))
+	}
+	if len(p.crashes) != poisonous || len(p.order) != poisonous {
+		t.Errorf("%d contents are remembered", len(p.crashes))
+	}
+}
+
+// TestStoppedProcess: a process that lives and does nothing is replaced.
+func TestStoppedProcess(t *testing.T) {
+	p := startPool(t, specOf(t, "good"))
+	pid := p.Status().Pids[0]
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "replaced", func() bool { s := p.Status(); return s.Ready == 1 && s.Pids[0] != pid })
+	if err := scan(p, "next", ""); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestHangingCalls: an instance whose calls run out of time one after the other is replaced.
+func TestHangingCalls(t *testing.T) {
+	spec := specOf(t, "good")
+	spec.Timeout, spec.Concurrency = 50*time.Millisecond, 100
+	p := startPool(t, spec)
+	pid := p.Status().Pids[0]
+	for range lateCalls {
+		if err := scan(p, "slow", "hang"); err == nil {
+			t.Fatal("it answered")
+		}
+	}
+	until(t, "replaced", func() bool { s := p.Status(); return s.Ready == 1 && s.Pids[0] != pid })
+}
+
+// TestSuspension: an instance that fails again and again is left alone, calls are refused at once, and a reset ends that.
+func TestSuspension(t *testing.T) {
+	spec := specOf(t, "good")
+	spec.Rules.Failures, spec.Timeout = 2, time.Second
+	p := startPool(t, spec)
+	for n := 0; p.Status().States[0] != Suspended; n++ {
+		if n > 100 {
+			t.Fatalf("the status is %+v", p.Status())
+		}
+		if err := scan(p, strconv.Itoa(n), "crash"); err == nil {
+			t.Fatal("it did not crash")
+		}
+	}
+	if _, err := p.Acquire(context.Background()); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("a suspended plugin: %v", err)
+	}
+	p.Reset()
+	until(t, "ready again", func() bool { return p.Status().Ready == 1 })
+	if err := scan(p, "next", ""); err != nil {
+		t.Error(err)
+	}
 }
 
 func specOf(t *testing.T, mode string) Spec {
@@ -65,16 +192,20 @@ func specOf(t *testing.T, mode string) Spec {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return Spec{
 		Process: pluginprocess.Spec{
-			Name: "test", Executable: executable, Env: map[string]string{"MODE": mode}, StartTimeout: 10 * time.Second, RunDir: dir,
+			Name: "test", Executable: executable, Env: map[string]string{"MODE": mode}, StartTimeout: 10 * time.Second, RunDir: dir, Stage: "/proc/self/exe",
 			Log: hclog.NewNullLogger(),
 		},
-		Concurrency: 2, Timeout: 10 * time.Second, MinBackoff: 10 * time.Millisecond, MaxBackoff: 50 * time.Millisecond,
+		Concurrency: 2, Timeout: 10 * time.Second, Beat: 100 * time.Millisecond,
+		Rules: Rules{
+			MinBackoff: 10 * time.Millisecond, MaxBackoff: 50 * time.Millisecond, Stable: time.Minute, Failures: 1000, Window: time.Minute,
+			Suspension: time.Hour,
+		},
 	}
 }
 
 func startPool(t *testing.T, spec Spec) *Pool {
 	t.Helper()
-	p, err := Start(context.Background(), spec)
+	p, err := New(context.Background(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,12 +234,13 @@ func TestStartRefuses(t *testing.T) {
 	for name, change := range map[string]func(*Spec){
 		"it is bad":                  func(s *Spec) { s.Process.Env["MODE"] = "bad" },
 		"describes itself otherwise": func(s *Spec) { s.Description = other },
+		"self-check":                 func(s *Spec) { s.Process.Env["MODE"] = "broken" },
 		"the pinned one":             func(s *Spec) { s.Process.Digest = "sha256:" + strings.Repeat("0", 64) },
 	} {
 		spec := specOf(t, "good")
 		spec.Instances = 2
 		change(&spec)
-		p, err := Start(context.Background(), spec)
+		p, err := New(context.Background(), spec)
 		if err == nil {
 			p.Stop()
 			t.Errorf("%s: it started", name)
@@ -120,8 +252,8 @@ func TestStartRefuses(t *testing.T) {
 
 func TestWarningsAndSignatures(t *testing.T) {
 	p := startPool(t, specOf(t, "warned"))
-	if len(p.Warnings) != 1 || p.Warnings[0].GetSummary() != "it is warned" || p.Signatures() != "7" {
-		t.Errorf("warnings %v, signatures %q", p.Warnings, p.Signatures())
+	if len(p.Warnings()) != 1 || p.Warnings()[0].GetSummary() != "it is warned" || p.Signatures() != "7" {
+		t.Errorf("warnings %v, signatures %q", p.Warnings(), p.Signatures())
 	}
 }
 
@@ -174,7 +306,7 @@ func TestRestart(t *testing.T) {
 	}
 	open()
 	spec := specOf(t, "good")
-	spec.Process.Env["GATE"] = gate
+	spec.Process.Env["GATE"], spec.Process.Reach.Read = gate, []string{filepath.Dir(gate)}
 	p := startPool(t, spec)
 	kill := func() {
 		t.Helper()
