@@ -6,11 +6,13 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/postern-mail/postern/core/content"
+	"github.com/postern-mail/postern/core/exposure"
 	"github.com/postern-mail/postern/core/message"
 	"github.com/postern-mail/postern/core/pluginpool"
 	"github.com/postern-mail/postern/core/spool"
@@ -44,6 +46,8 @@ type Inspector struct {
 	// CallName makes the random name of a call.
 	CallName func() string
 	Log      hclog.Logger
+	// Shadow is another version of a scanner that is tried beside it; nil: none.
+	Shadow atomic.Pointer[Shadow]
 }
 
 // Live are the queries to ask, by plugin.
@@ -82,12 +86,17 @@ func (i *Inspector) Ask(ctx context.Context, m *message.Message, facts *message.
 		if len(queries) == 0 {
 			continue
 		}
+		real := make(chan *message.Report, 1)
 		calls.Go(func() {
 			started := time.Now()
 			report := i.ask(ctx, scanner, queries, m, &facts.Tree)
 			report.Took = time.Since(started)
 			reports[n] = report
+			real <- report
 		})
+		if shadow := i.Shadow.Load(); shadow != nil && shadow.plugin == scanner.Name && exposure.Needed(scanner.Inputs, &facts.Tree) && shadow.take() {
+			calls.Go(func() { i.follow(ctx, shadow, *scanner, queries, m, &facts.Tree, real) })
+		}
 	}
 	calls.Wait()
 	if err := ctx.Err(); err != nil {
