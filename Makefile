@@ -24,6 +24,7 @@ build: ## build the gateway and its plugins into bin/
 	for name in $(PLUGINS); do go build -trimpath -o bin/postern-$$name ./plugins/$$name; done
 	go build -trimpath -o bin/postern-verdicts ./examples/analyzer-go
 	go build -trimpath -o bin/sandbox-simulator ./examples/sandbox-simulator
+	CGO_ENABLED=0 go build -trimpath -o bin/hostile-plugin ./core/e2e/hostile
 
 .PHONY: run
 run: build ## start the gateway here, send it the sample mails, show what became of them; ONCE=1 ends there

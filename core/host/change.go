@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -87,9 +86,19 @@ func (h *Host) RollbackPlugin(ctx context.Context, name string) (text string, er
 	return text, nil
 }
 
+// plugin is what the policy that serves says of a plugin, or nil.
+func (h *Host) plugin(name string) *policy.Plugin {
+	for i := range h.serving.Policy.Plugins {
+		if p := &h.serving.Policy.Plugins[i]; p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
 // served is what is pinned for a plugin of the policy that serves.
 func (h *Host) served(name string) (plugincatalog.Entry, error) {
-	if !slices.ContainsFunc(h.serving.Policy.Plugins, func(p policy.Plugin) bool { return p.Name == name }) {
+	if h.plugin(name) == nil {
 		return plugincatalog.Entry{}, fmt.Errorf("no such plugin serves: %w", store.ErrNotFound)
 	}
 	return h.serving.Catalog[name], nil
@@ -112,6 +121,8 @@ func (h *Host) adopt(ctx context.Context, now plugincatalog.Entry, file, digest 
 			return next, nil
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, h.plugin(now.Name).StartTimeout)
+	defer cancel()
 	described, err := describe(ctx, next.File, h.options.Stage, h.builder.RunDir, h.log.Named("plugin").Named(now.Name))
 	if err != nil {
 		return next, err

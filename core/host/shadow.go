@@ -10,7 +10,6 @@ import (
 
 	"github.com/postern-mail/postern/core/inspect"
 	"github.com/postern-mail/postern/core/pluginpool"
-	"github.com/postern-mail/postern/core/policy"
 	pluginv1 "github.com/postern-mail/postern/sdk/proto/plugin/v1"
 )
 
@@ -75,13 +74,7 @@ func (h *Host) startShadow(ctx context.Context, name, file string) (g *Generatio
 		return nil, nil, fmt.Errorf("%s describes itself otherwise than what serves, by more than its version", file)
 	}
 	other.File = file
-	var wanted *policy.Plugin
-	for i := range h.serving.Policy.Plugins {
-		if p := &h.serving.Policy.Plugins[i]; p.Name == name {
-			wanted = p
-		}
-	}
-	spec, err := h.builder.spec(wanted, other)
+	spec, err := h.builder.spec(h.plugin(name), other)
 	if err != nil {
 		return nil, nil, err
 	}
