@@ -69,7 +69,7 @@ func (b *Builder) startPlugins(ctx context.Context, g *Generation, c *Configurat
 	for i := range c.Policy.Plugins {
 		p := &c.Policy.Plugins[i]
 		starting.Go(func() {
-			shared, kept, err := b.pool(ctx, p, c.Catalog[p.Name])
+			shared, kept, err := b.pool(ctx, p, c)
 			mu.Lock()
 			defer mu.Unlock()
 			var said *pluginpool.Diagnostics
@@ -95,8 +95,8 @@ func (b *Builder) startPlugins(ctx context.Context, g *Generation, c *Configurat
 }
 
 // pool is the running pool that is wanted, or a new one.
-func (b *Builder) pool(ctx context.Context, p *policy.Plugin, entry plugincatalog.Entry) (shared *sharedPool, kept bool, err error) {
-	spec, err := b.spec(p, entry)
+func (b *Builder) pool(ctx context.Context, p *policy.Plugin, c *Configuration) (shared *sharedPool, kept bool, err error) {
+	spec, err := b.spec(p, c.Catalog[p.Name])
 	if err != nil {
 		return nil, false, err
 	}
@@ -113,6 +113,14 @@ func (b *Builder) pool(ctx context.Context, p *policy.Plugin, entry plugincatalo
 		return shared, true, nil
 	}
 	seen := stateOf(spec.Process.Executable)
+	if image := c.sealed[spec.Process.Digest]; image != nil {
+		spec.Process.Image, err = image.Share()
+	} else {
+		spec.Process.Image, err = b.pools.image(spec.Process.Digest)
+	}
+	if err != nil {
+		return nil, false, err
+	}
 	pool, err := pluginpool.New(ctx, spec)
 	if err != nil {
 		return nil, false, err

@@ -58,15 +58,25 @@ func (h *Host) SwapPlugin(ctx context.Context, name, file, digest string) (text 
 	defer h.changing.Unlock()
 	now, err := h.served(name)
 	if err == nil {
-		var next plugincatalog.Entry
-		if next, err = h.adopt(ctx, now, file, digest); err == nil {
-			text, err = h.replace(ctx, now, next)
-		}
+		text, err = h.swapIn(ctx, now, file, digest)
 	}
 	if err != nil {
 		return text, fmt.Errorf("swap plugin %s: %w", name, err)
 	}
 	return text, nil
+}
+
+func (h *Host) swapIn(ctx context.Context, now plugincatalog.Entry, file, digest string) (text string, err error) {
+	image, err := pluginprocess.Seal(file, digest)
+	if err != nil {
+		return "", err
+	}
+	defer image.Close()
+	next, err := h.adopt(ctx, now, image, file)
+	if err != nil {
+		return "", err
+	}
+	return h.replace(ctx, now, next, image)
 }
 
 // RollbackPlugin puts the executable back that was swapped out last.
@@ -78,7 +88,7 @@ func (h *Host) RollbackPlugin(ctx context.Context, name string) (text string, er
 		err = ErrNothingFormer
 	}
 	if err == nil {
-		text, err = h.replace(ctx, now, *now.Previous)
+		text, err = h.replace(ctx, now, *now.Previous, nil)
 	}
 	if err != nil {
 		return text, fmt.Errorf("roll plugin %s back: %w", name, err)
@@ -104,13 +114,8 @@ func (h *Host) served(name string) (plugincatalog.Entry, error) {
 	return h.serving.Catalog[name], nil
 }
 
-// adopt takes a copy of the file and learns what it is.
-func (h *Host) adopt(ctx context.Context, now plugincatalog.Entry, file, digest string) (next plugincatalog.Entry, err error) {
-	image, err := pluginprocess.Seal(file, digest)
-	if err != nil {
-		return next, err
-	}
-	defer image.Close()
+// adopt keeps a copy of the executable and learns what it is.
+func (h *Host) adopt(ctx context.Context, now plugincatalog.Entry, image *pluginprocess.Image, file string) (next plugincatalog.Entry, err error) {
 	next = plugincatalog.Entry{Name: now.Name, Digest: image.Digest()}
 	if next.File, err = h.keepCopy(now.Name, image); err != nil {
 		return next, err
@@ -123,7 +128,7 @@ func (h *Host) adopt(ctx context.Context, now plugincatalog.Entry, file, digest 
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.plugin(now.Name).StartTimeout)
 	defer cancel()
-	described, err := describe(ctx, next.File, h.options.Stage, h.builder.RunDir, h.log.Named("plugin").Named(now.Name))
+	described, err := describe(ctx, next.File, image, h.options.Stage, h.builder.RunDir, h.log.Named("plugin").Named(now.Name))
 	if err != nil {
 		return next, err
 	}
@@ -146,7 +151,7 @@ func sameButVersion(a, b *pluginv1.DescribeResponse) bool {
 }
 
 // replace serves with another entry of the catalog. The lock file says so before it is done, so that a restart serves the same.
-func (h *Host) replace(ctx context.Context, now, next plugincatalog.Entry) (text string, err error) {
+func (h *Host) replace(ctx context.Context, now, next plugincatalog.Entry, image *pluginprocess.Image) (text string, err error) {
 	if next.Digest == now.Digest {
 		return fmt.Sprintf("%s %s is the one that serves\n", now.Name, now.Digest), nil
 	}
@@ -154,7 +159,12 @@ func (h *Host) replace(ctx context.Context, now, next plugincatalog.Entry) (text
 	catalog := maps.Clone(h.serving.Catalog)
 	catalog[next.Name] = next
 	lock := filepath.Join(h.options.Folder, LockFile)
-	text, err = h.change(ctx, h.serving.with(catalog), func() error {
+	c := h.serving.with(catalog)
+	if image != nil {
+		c.sealed = map[string]*pluginprocess.Image{image.Digest(): image}
+	}
+	defer func() { c.sealed = nil }()
+	text, err = h.change(ctx, c, func() error {
 		// What was pinned meanwhile and waits for a reload stays.
 		pinned, err := plugincatalog.Load(lock)
 		if err != nil {
@@ -221,7 +231,8 @@ func (h *Host) keepCopy(name string, image *pluginprocess.Image) (path string, e
 	if err != nil {
 		return "", fmt.Errorf("keep a copy: %w", err)
 	}
-	if digest, err := pluginprocess.Digest(path); err == nil && digest == image.Digest() {
+	// Its digest is checked whenever it is started from.
+	if info, err := os.Stat(path); err == nil && info.Size() == image.Size() {
 		return path, nil
 	}
 	temporary, err := os.CreateTemp(h.copies(), ".new-*")

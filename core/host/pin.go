@@ -32,7 +32,7 @@ func Pin(ctx context.Context, folder, stage string, executables []string, log hc
 	defer os.RemoveAll(runDir)
 	var pinned []plugincatalog.Entry
 	for _, executable := range executables {
-		entry, err := describe(ctx, executable, stage, runDir, log)
+		entry, err := describeFile(ctx, executable, stage, runDir, log)
 		if err != nil {
 			return nil, fmt.Errorf("pin %s: %w", executable, err)
 		}
@@ -45,10 +45,7 @@ func Pin(ctx context.Context, folder, stage string, executables []string, log hc
 	return pinned, nil
 }
 
-// describe runs the executable in a sandbox without any grant and asks it what it is.
-func describe(ctx context.Context, executable, stage, runDir string, log hclog.Logger) (entry plugincatalog.Entry, err error) {
-	ctx, cancel := context.WithTimeout(ctx, pinTimeout)
-	defer cancel()
+func describeFile(ctx context.Context, executable, stage, runDir string, log hclog.Logger) (entry plugincatalog.Entry, err error) {
 	if executable, err = filepath.Abs(executable); err != nil {
 		return entry, err
 	}
@@ -57,6 +54,15 @@ func describe(ctx context.Context, executable, stage, runDir string, log hclog.L
 		return entry, err
 	}
 	defer image.Close()
+	return describe(ctx, executable, image, stage, runDir, log)
+}
+
+// describe runs the executable in a sandbox without any grant and asks it what it is.
+func describe(
+	ctx context.Context, executable string, image *pluginprocess.Image, stage, runDir string, log hclog.Logger,
+) (entry plugincatalog.Entry, err error) {
+	ctx, cancel := context.WithTimeout(ctx, pinTimeout)
+	defer cancel()
 	process, err := pluginprocess.Start(ctx, pluginprocess.Spec{
 		Name: filepath.Base(executable), Executable: executable, Image: image, Stage: stage, StartTimeout: pinTimeout, RunDir: runDir,
 		Memory: describeMemory, Log: log,

@@ -65,6 +65,18 @@ func (s *poolSet) release(shared *sharedPool) {
 	}
 }
 
+// image is the sealed executable with the digest, where some pool runs it already.
+func (s *poolSet) image(digest string) (*pluginprocess.Image, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, shared := range s.running {
+		if image := shared.pool.Image(); image.Digest() == digest {
+			return image.Share()
+		}
+	}
+	return nil, nil
+}
+
 // poolKey names everything that an instance depends on.
 func poolKey(spec *pluginpool.Spec) (string, error) {
 	options := proto.MarshalOptions{Deterministic: true}

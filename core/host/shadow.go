@@ -66,7 +66,7 @@ func (h *Host) startShadow(ctx context.Context, name, file string) (g *Generatio
 	if file, err = filepath.Abs(file); err != nil {
 		return nil, nil, err
 	}
-	other, err := describe(ctx, file, h.options.Stage, h.builder.RunDir, h.log.Named("plugin").Named(name+"-shadow"))
+	other, err := describeFile(ctx, file, h.options.Stage, h.builder.RunDir, h.log.Named("plugin").Named(name+"-shadow"))
 	if err != nil {
 		return nil, nil, err
 	}

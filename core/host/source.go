@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-mail/postern/config"
 	"github.com/postern-mail/postern/core/plugincatalog"
+	"github.com/postern-mail/postern/core/pluginprocess"
 	"github.com/postern-mail/postern/core/policy"
 )
 
@@ -24,6 +25,8 @@ type Configuration struct {
 	Files   map[string]*hcl.File
 	Diags   hcl.Diagnostics
 
+	// sealed are executables by digest that need not be sealed again.
+	sealed  map[string]*pluginprocess.Image
 	folder  string
 	builtin []policy.Source
 	sources []policy.Source

@@ -45,7 +45,7 @@ func (h *Host) watch(folder string) error {
 				return
 			}
 			for _, name := range namesIn(buffer[:n]) {
-				h.swapIn(filepath.Join(folder, name))
+				h.swapFound(filepath.Join(folder, name))
 			}
 		}
 	})
@@ -66,7 +66,7 @@ func namesIn(events []byte) (names []string) {
 	return names
 }
 
-func (h *Host) swapIn(path string) {
+func (h *Host) swapFound(path string) {
 	name := strings.TrimPrefix(filepath.Base(path), "postern-")
 	err := trusted(path)
 	if err == nil {

@@ -17,6 +17,7 @@ import (
 // the copy any more, and a process that died starts again from the very same bytes.
 type Image struct {
 	file   *os.File
+	size   int64
 	digest string
 	script bool // begins with "#!": its interpreter has to open it
 }
@@ -49,16 +50,22 @@ func Seal(path, digest string) (image *Image, err error) {
 			err = errors.Join(err, file.Close())
 		}
 	}()
-	hash := sha256.New()
-	// A file that grows meanwhile has another digest; it must not fill the memory.
-	if _, err := io.Copy(io.MultiWriter(file, hash), io.LimitReader(source, maxImage)); err != nil {
+	// The kernel copies. A file that grows meanwhile has another digest; it must not fill the memory.
+	size, err := io.Copy(file, io.LimitReader(source, maxImage))
+	if err != nil {
 		return nil, fmt.Errorf("seal executable: %w", err)
 	}
 	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 	if _, err := unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, seals); err != nil {
 		return nil, fmt.Errorf("seal executable: %w", err)
 	}
-	image = &Image{file: file, digest: "sha256:" + hex.EncodeToString(hash.Sum(nil))}
+	// What is hashed is what cannot change any more.
+	image = &Image{file: file, size: size}
+	hash := sha256.New()
+	if _, err := io.CopyBuffer(onlyWriter{hash}, image.Content(), make([]byte, 1<<20)); err != nil {
+		return nil, fmt.Errorf("seal executable: %w", err)
+	}
+	image.digest = "sha256:" + hex.EncodeToString(hash.Sum(nil))
 	if digest != "" && digest != image.digest {
 		return nil, fmt.Errorf("%w: %s is %s, pinned is %s", ErrDigest, path, image.digest, digest)
 	}
@@ -85,8 +92,23 @@ func memoryFile(name string) (*os.File, error) {
 // Digest is "sha256:" and the hexadecimal SHA-256 of the copy.
 func (i *Image) Digest() string { return i.digest }
 
+// Size is the copy's length in bytes.
+func (i *Image) Size() int64 { return i.size }
+
 // Content reads the copy from its beginning.
-func (i *Image) Content() io.Reader { return io.NewSectionReader(i.file, 0, maxImage) }
+func (i *Image) Content() io.Reader { return io.NewSectionReader(i.file, 0, i.size) }
+
+// Share is the same copy with a life of its own.
+func (i *Image) Share() (*Image, error) {
+	fd, err := unix.FcntlInt(i.file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("share sealed executable: %w", err)
+	}
+	return &Image{file: os.NewFile(uintptr(fd), i.file.Name()), size: i.size, digest: i.digest, script: i.script}, nil
+}
+
+// onlyWriter hides what else a hash can do, so that the large buffer is used.
+type onlyWriter struct{ io.Writer }
 
 // Close gives the copy up. Processes that run it keep it.
 func (i *Image) Close() error { return i.file.Close() }

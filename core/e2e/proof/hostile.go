@@ -19,7 +19,7 @@ const mostGrowth = 64 << 20
 // misbehaviour is one way, and what has to come of it.
 type misbehaviour struct {
 	mode, start string
-	says        string        // in the refusal of what cannot start
+	says        string        // in the log of the call, or in the refusal of what cannot start
 	within      time.Duration // every message is answered, or the reload refused
 	messages    int
 }
@@ -27,14 +27,18 @@ type misbehaviour struct {
 func misbehaviours() []misbehaviour {
 	const call, late = 3 * time.Second, 6 * time.Second // a call may take 3 s
 	var out []misbehaviour
-	for _, mode := range []string{
-		"bad-log", "crashes", "huge-reply", "many-findings", "bad-text", "foreign-part", "foreign-query", "foreign-call", "reads-file", "dials-tcp",
-		"dials-udp", "leaks-descriptors",
+	for mode, says := range map[string]string{
+		"bad-log": "after a bad log line", "crashes": `"crash"`, "huge-reply": "larger than max", "many-findings": "5001 findings",
+		"bad-text": "finding with certainty", "foreign-part": "in part 99", "foreign-query": "for query 99", "foreign-call": "does not belong to the call",
+		"reads-file": "denied: open", "dials-tcp": "denied: dial tcp", "dials-udp": "denied: dial udp", "leaks-descriptors": "too many open files",
 	} {
-		out = append(out, misbehaviour{mode: mode, within: call, messages: 3})
+		out = append(out, misbehaviour{mode: mode, says: says, within: call, messages: 3})
 	}
-	for _, mode := range []string{"huge-line", "flood", "allocates", "forks", "stops-itself", "late", "hangs"} {
-		out = append(out, misbehaviour{mode: mode, within: late, messages: 2})
+	for mode, says := range map[string]string{
+		"huge-line": "after a huge line", "flood": "after a flood", "allocates": `"crash"`, "forks": `"crash"`, "stops-itself": `"timeout"`,
+		"late": `"timeout"`, "hangs": `"timeout"`,
+	} {
+		out = append(out, misbehaviour{mode: mode, says: says, within: late, messages: 2})
 	}
 	for start, says := range map[string]string{
 		"tcp-address": "only a unix socket in its own folder is allowed", "outside-address": "outside its own folder", "no-handshake": "good day",
@@ -82,7 +86,9 @@ func hostilePlugin(ctx context.Context, e *env) (err error) {
 	e.printf("%-18s %-10s %9s  %s", "", "expected", "took ms", "outcome")
 	short := false
 	for _, m := range misbehaviours() {
-		outcome, took, err := s.misbehave(ctx, m)
+		limited, stop := context.WithTimeout(ctx, 30*time.Second)
+		outcome, took, err := s.misbehave(limited, m)
+		stop()
 		if err == nil && took > m.within {
 			err = fmt.Errorf("it took more than %s", m.within)
 		}
@@ -125,12 +131,18 @@ func (s *hostileSite) misbehave(ctx context.Context, m misbehaviour) (outcome st
 	if err != nil {
 		return "", 0, err
 	}
+	said := len(s.Gateway.Log())
 	for n := range m.messages {
 		waited, err := s.sendOne(ctx, fmt.Sprintf("%s-%d", m.mode, n), "unavailable")
 		took = max(took, waited)
 		if err != nil {
 			return "", took, err
 		}
+	}
+	// The exception has to have the right cause.
+	err = harness.Eventually(ctx, "the log tells "+m.says, func() (bool, error) { return strings.Contains(s.Gateway.Log()[said:], m.says), nil })
+	if err != nil {
+		return "", took, err
 	}
 	return fmt.Sprintf("%d messages met plugin_unavailable", m.messages), took, nil
 }

@@ -23,7 +23,10 @@ const (
 	mostAdded  = 50 * time.Millisecond
 	senders    = 4
 	sendPause  = 20 * time.Millisecond
-	quietPhase = 10 * time.Second
+	swapRounds = 10
+	quietPhase = 5 * time.Second
+	// swapEvery is how often a swap begins; an operator would not do it more often than that.
+	swapEvery = 300 * time.Millisecond
 )
 
 // load sends messages, each with a subject of its own, until it is stopped.
@@ -82,18 +85,17 @@ func (l *load) send(ctx context.Context, s *harness.Site) (err error) {
 	}
 }
 
-// end stops the load and returns how long the slowest of a hundred took.
-func (l *load) end() (p99 time.Duration, err error) {
+// end stops the load and returns how long each message took.
+func (l *load) end() ([]time.Duration, error) {
 	l.stop()
 	l.sending.Wait()
 	if l.failed != nil {
-		return 0, l.failed
+		return nil, l.failed
 	}
 	if len(l.refused) > 0 {
-		return 0, fmt.Errorf("%d messages were not taken, such as %s: %w", len(l.refused), l.refused[0], errShort)
+		return nil, fmt.Errorf("%d messages were not taken, such as %s: %w", len(l.refused), l.refused[0], errShort)
 	}
-	slices.Sort(l.latencies)
-	return l.latencies[(len(l.latencies)-1)*99/100], nil
+	return l.latencies, nil
 }
 
 // arrived checks what the sink has: each message once, and judged by one generation: the policy's mark and the plugin's are the same.
@@ -147,34 +149,39 @@ func hotSwap(ctx context.Context, e *env) (err error) {
 		return err
 	}
 	defer s.finish(&err)
-	var serial atomic.Int64
-	quiet := startLoad(ctx, s.Site, &serial)
-	time.Sleep(quietPhase) // the measured time
-	calm, err := quiet.end()
-	if err != nil {
-		return err
-	}
-	started := time.Now()
-	busy := startLoad(ctx, s.Site, &serial)
-	var slowest time.Duration
-	for n := range swaps {
-		began := time.Now()
-		if n%2 == 0 {
-			err = s.command(ctx, "/plugins/hostile/swap", url.Values{"file": {versions[n/2%2]}})
-		} else if err = s.behave(marked, "good", "", fmt.Sprintf("m%d", n)); err == nil {
-			err = s.command(ctx, "/reload", nil)
-		}
+	// Quiet times and swaps take turns, so that both meet the same machine.
+	var (
+		serial         atomic.Int64
+		calm, busy     []time.Duration
+		slowest, total time.Duration
+	)
+	for n := 0; n < swaps; {
+		quiet := startLoad(ctx, s.Site, &serial)
+		time.Sleep(quietPhase) // the measured time
+		latencies, err := quiet.end()
 		if err != nil {
-			busy.stop()
-			busy.sending.Wait()
+			return err
+		}
+		calm = append(calm, latencies...)
+		load := startLoad(ctx, s.Site, &serial)
+		pace := time.NewTicker(swapEvery)
+		for end := min(n+swaps/swapRounds, swaps); n < end && err == nil; n++ {
+			<-pace.C
+			began := time.Now()
+			if n%2 == 0 {
+				err = s.command(ctx, "/plugins/hostile/swap", url.Values{"file": {versions[n/2%2]}})
+			} else if err = s.behave(marked, "good", "", fmt.Sprintf("m%d", n)); err == nil {
+				err = s.command(ctx, "/reload", nil)
+			}
+			slowest = max(slowest, time.Since(began))
+			total += time.Since(began)
+		}
+		pace.Stop()
+		latencies, loadErr := load.end()
+		if err := errors.Join(err, loadErr); err != nil {
 			return fmt.Errorf("swap %d: %w", n, err)
 		}
-		slowest = max(slowest, time.Since(began))
-	}
-	took := time.Since(started)
-	swapping, err := busy.end()
-	if err != nil {
-		return err
+		busy = append(busy, latencies...)
 	}
 	mixed, err := arrived(s.Site, serial.Load(), func(mark string) bool { return strings.HasPrefix(mark, "m") })
 	if err != nil {
@@ -184,14 +191,22 @@ func hotSwap(ctx context.Context, e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	e.printf("%d swaps in %s (one takes %s, at most %s) while %d messages were sent, none refused, deferred, lost or doubled", swaps,
-		took.Round(time.Millisecond), (took / time.Duration(swaps)).Round(time.Millisecond), slowest.Round(time.Millisecond), len(busy.latencies))
-	e.printf("p99 %.1f ms without swaps, %.1f ms with (claimed: less than %d ms more)", ms(calm), ms(swapping), mostAdded.Milliseconds())
+	e.printf("%d swaps, one takes %s, at most %s, while %d messages were sent, none refused, deferred, lost or doubled", swaps,
+		(total / time.Duration(swaps)).Round(time.Millisecond), slowest.Round(time.Millisecond), len(busy))
+	before, during := percentile(calm, 99), percentile(busy, 99)
+	e.printf("p50 %.1f ms without swaps, %.1f ms with; p99 %.1f ms without, %.1f ms with (claimed: less than %d ms more)",
+		ms(percentile(calm, 50)), ms(percentile(busy, 50)), ms(before), ms(during), mostAdded.Milliseconds())
 	e.printf("judged by two generations: %d; processes at the end: %d, one for each plugin", mixed, left)
-	if mixed > 0 || swapping-calm >= mostAdded {
+	// Among other tests, which take the machine when they like, the times are shown and not judged.
+	if mixed > 0 || !e.short && during-before >= mostAdded {
 		return errShort
 	}
 	return nil
+}
+
+func percentile(all []time.Duration, p int) time.Duration {
+	slices.Sort(all)
+	return all[(len(all)-1)*p/100]
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
