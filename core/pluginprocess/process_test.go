@@ -66,9 +66,8 @@ func misbehave(mode string) {
 		}
 		select {}
 	case "glutton":
-		var kept [][]byte
-		for {
-			kept = append(kept, bytes.Repeat([]byte("x"), 1<<20))
+		for kept := map[int][]byte{}; ; {
+			kept[len(kept)] = bytes.Repeat([]byte("x"), 1<<20)
 		}
 	case "probe":
 		probe()

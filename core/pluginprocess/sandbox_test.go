@@ -222,6 +222,37 @@ func TestUnprivileged(t *testing.T) {
 	t.Logf("%s", out)
 }
 
+// TestWithoutNamespaces: where the system permits none, Landlock and the filter of system calls hold alone, and the level says so.
+func TestWithoutNamespaces(t *testing.T) {
+	if os.Getenv("WITHOUT_NAMESPACES") == "" {
+		const none = "for n in user pid net ipc uts mnt; do echo 0 >/proc/sys/user/max_${n}_namespaces || exit 9; done; exec \"$0\" \"$@\""
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		command := exec.Command("unshare", "--user", "--map-root-user", "/bin/sh", "-c", none, self, "-test.run", "^TestWithoutNamespaces$", "-test.v")
+		command.Env = append(os.Environ(), "WITHOUT_NAMESPACES=1")
+		command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		out, err := command.CombinedOutput()
+		if err != nil && !strings.Contains(string(out), "=== RUN") {
+			t.Skipf("namespaces cannot be forbidden here: %v, %s", err, out)
+		}
+		if err != nil || !strings.Contains(string(out), "--- PASS") {
+			t.Errorf("%v:\n%s", err, out)
+		}
+		return
+	}
+	got, level := probed(t, func(*Spec) {})
+	if level.User || level.Process || level.IPC {
+		t.Errorf("the level is %+v", level)
+	}
+	needGuards(t, level, plugincatalog.GuardFiles, plugincatalog.GuardCalls)
+	if !level.Network || !level.TCP {
+		t.Errorf("the level is %s", level)
+	}
+	compare(t, got, "own-folder", "granted", "run-system-program")
+}
+
 // TestRequire: what the kernel cannot give is refused where it is required.
 func TestRequire(t *testing.T) {
 	spec := specOf(t, "good", newRecorded())

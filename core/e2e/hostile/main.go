@@ -199,7 +199,7 @@ func (s scans) Scan(stream pluginv1.ScannerService_ScanServer) error {
 	}
 	if len(opening.GetQueries()) == 0 {
 		if trailing("mode") == "self-check" {
-			return errors.New("I cannot do my work")
+			return errors.New("it cannot do its work")
 		}
 		return stream.SendAndClose(&pluginv1.ScanResponse{Call: opening.GetCall()})
 	}
@@ -300,9 +300,8 @@ func (h *hostile) misbehave(ctx context.Context, o *pluginv1.ScanOpening) (*plug
 	case "dials-udp":
 		return attempt(o, "udp", dial("udp", h.config.UDP))
 	case "allocates":
-		var kept [][]byte
-		for {
-			kept = append(kept, bytes.Repeat([]byte("x"), 1<<20))
+		for kept := map[int][]byte{}; ; {
+			kept[len(kept)] = bytes.Repeat([]byte("x"), 1<<20)
 		}
 	case "leaks-descriptors":
 		for {
