@@ -105,9 +105,11 @@ func (b *Builder) pool(ctx context.Context, p *policy.Plugin, c *Configuration) 
 		return nil, false, err
 	}
 	if shared := b.pools.keep(key); shared != nil {
-		if err := shared.unchanged(spec.Process.Executable); err != nil {
-			b.pools.release(shared)
-			return nil, false, fmt.Errorf("plugin %s: %w", p.Name, err)
+		if c.verify {
+			if err := shared.unchanged(spec.Process.Executable); err != nil {
+				b.pools.release(shared)
+				return nil, false, fmt.Errorf("plugin %s: %w", p.Name, err)
+			}
 		}
 		shared.pool.Reset() // a suspended one gets a new chance
 		return shared, true, nil

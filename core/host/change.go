@@ -31,6 +31,7 @@ func (h *Host) Reload(ctx context.Context) (text string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("reload: %w", err)
 	}
+	c.verify = true
 	if text, err = h.change(ctx, c, nil); err != nil {
 		return text, fmt.Errorf("reload: %w", err)
 	}

@@ -49,6 +49,7 @@ type Answer struct {
 type control struct {
 	server *http.Server
 	file   string
+	cancel context.CancelFunc // of commands that go on until they are told to end
 	done   chan struct{}
 }
 
@@ -59,11 +60,16 @@ func (h *Host) openControl() (*control, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for commands: %w", err)
 	}
-	c := &control{file: filepath.Join(h.stateDir, controlFile), done: make(chan struct{})}
-	c.server = &http.Server{Handler: admitted(a.Token, h.commands()), ReadHeaderTimeout: 10 * time.Second}
+	life, cancel := context.WithCancel(context.Background())
+	c := &control{cancel: cancel, file: filepath.Join(h.stateDir, controlFile), done: make(chan struct{})}
+	c.server = &http.Server{
+		Handler: admitted(a.Token, h.commands()), ReadHeaderTimeout: 10 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return life },
+	}
 	text, _ := json.Marshal(a) // plain fields
 	temporary := c.file + ".new"
 	if err := errors.Join(os.WriteFile(temporary, text, 0o600), os.Rename(temporary, c.file)); err != nil {
+		cancel()
 		return nil, errors.Join(fmt.Errorf("listen for commands: %w", err), listener.Close())
 	}
 	go func() {
@@ -75,8 +81,10 @@ func (h *Host) openControl() (*control, error) {
 	return c, nil
 }
 
+// close lets no new command in and waits for those under way.
 func (c *control) close() error {
-	err := c.server.Close()
+	c.cancel()
+	err := c.server.Shutdown(context.Background())
 	<-c.done
 	if removeErr := os.Remove(c.file); !errors.Is(removeErr, fs.ErrNotExist) {
 		err = errors.Join(err, removeErr)

@@ -25,6 +25,8 @@ type Configuration struct {
 	Files   map[string]*hcl.File
 	Diags   hcl.Diagnostics
 
+	// verify asks whether the executables of plugins that run on are still the pinned ones on disk, as the next start needs them.
+	verify bool
 	// sealed are executables by digest that need not be sealed again.
 	sealed  map[string]*pluginprocess.Image
 	folder  string
