@@ -51,7 +51,7 @@ type served struct {
 }
 
 func (*served) GRPCServer(_ *goplugin.GRPCBroker, server *grpc.Server) error {
-	h := &hostile{}
+	h := &hostile{version: version()}
 	pluginv1.RegisterPluginServiceServer(server, h)
 	pluginv1.RegisterScannerServiceServer(server, scans{h: h})
 	pluginv1.RegisterActionServiceServer(server, acts{h: h})
@@ -132,7 +132,8 @@ type hostile struct {
 		UDP    string `json:"udp"`
 		Mark   string `json:"mark"`
 	}
-	last atomic.Pointer[string] // the call before
+	version string
+	last    atomic.Pointer[string] // the call before
 }
 
 func (h *hostile) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {
@@ -173,7 +174,7 @@ type acts struct {
 // Perform writes down which version with which configuration acted.
 func (a acts) Perform(_ context.Context, r *pluginv1.PerformRequest) (*pluginv1.PerformResponse, error) {
 	return &pluginv1.PerformResponse{Call: r.GetCall(), Edits: []*pluginv1.Edit{{Edit: &pluginv1.Edit_SetHeader{
-		SetHeader: &pluginv1.SetHeader{Name: "X-Acted", Value: a.h.config.Mark + " " + version()},
+		SetHeader: &pluginv1.SetHeader{Name: "X-Acted", Value: a.h.config.Mark + " " + a.h.version},
 	}}}}, nil
 }
 
@@ -237,7 +238,7 @@ func dial(network, address string) error {
 func (h *hostile) misbehave(ctx context.Context, o *pluginv1.ScanOpening) (*pluginv1.ScanResponse, error) {
 	switch h.config.Mode {
 	case "good", "":
-		return found(o, "marker", "marker "+version()), nil
+		return found(o, "marker", "marker "+h.version), nil
 	case "bad-log":
 		fmt.Fprintln(os.Stderr, `{"@message":5,"@level":{},"@timestamp":[1]}`)
 		return nil, errors.New("after a bad log line")
