@@ -21,10 +21,11 @@ import (
 
 const (
 	defaultBeat   = 5 * time.Second
-	missedBeats   = 3               // in a row: the instance hangs
-	lateCalls     = 5               // in a row that ran out of their own time: the instance hangs
-	drainPatience = 2 * time.Second // of a process that is asked to finish
-	waitedFor     = 2               // failures in a row up to which calls wait for the next start
+	missedBeats   = 3                      // in a row: the instance hangs
+	lateCalls     = 5                      // in a row that ran out of their own time: the instance hangs
+	drainPatience = 2 * time.Second        // of a process that is asked to finish
+	breakPatience = 100 * time.Millisecond // for the connection to be seen broken when a call says so
+	waitedFor     = 2                      // failures in a row up to which calls wait for the next start
 )
 
 // healthService is the name that go-plugin gives the plugin in the gRPC health service.
@@ -129,6 +130,7 @@ func (l *Lease) Done(err error) {
 	late := l.own && (errors.Is(l.Context.Err(), context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded)
 	l.cancel()
 	i := l.instance
+	broke := err != nil && status.Code(err) == codes.Unavailable && i.process.Broken(breakPatience)
 	i.mu.Lock()
 	open := i.leases[l]
 	delete(i.leases, l)
@@ -137,7 +139,6 @@ func (l *Lease) Done(err error) {
 	} else if err == nil {
 		i.late = 0
 	}
-	broke := err != nil && status.Code(err) == codes.Unavailable
 	hangs := !i.reported && (i.late >= lateCalls || broke)
 	i.broken = i.broken || broke
 	i.reported = i.reported || hangs

@@ -14,6 +14,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/postern-mail/postern/core/pluginprocess"
@@ -115,6 +117,22 @@ func TestPoison(t *testing.T) {
 	until(t, "restarted", func() bool { return p.Status().Restarts == 3 && p.Status().Ready == 1 })
 	if s := p.Status(); s.Poison != 1 {
 		t.Errorf("a wanted restart counts as a crash: %+v", s)
+	}
+}
+
+// TestUnavailable: a plugin that says so has not crashed.
+func TestUnavailable(t *testing.T) {
+	p := startPool(t, specOf(t, "good"))
+	pid := p.Status().Pids[0]
+	for range 3 {
+		l, err := p.AcquireFor(context.Background(), func() string { return "content" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Done(status.Error(codes.Unavailable, "so is somebody else"))
+	}
+	if s := p.Status(); s.Poison != 0 || s.Restarts != 0 || s.Ready != 1 || s.Pids[0] != pid {
+		t.Errorf("the status is %+v", s)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 
 	"github.com/postern-mail/postern/core/plugincatalog"
 	pluginv1 "github.com/postern-mail/postern/sdk/proto/plugin/v1"
@@ -128,6 +129,13 @@ func (p *Process) connect(ctx context.Context) error {
 
 // Conn is the connection to the plugin's services.
 func (p *Process) Conn() grpc.ClientConnInterface { return p.conn }
+
+// Broken reports whether the connection breaks within the time: a plugin may also say "unavailable" of its own accord.
+func (p *Process) Broken(within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	return p.conn.WaitForStateChange(ctx, connectivity.Ready)
+}
 
 // Inbox is the folder in which the plugin finds bodies by reference.
 func (p *Process) Inbox() string { return inboxOf(p.dir) }
