@@ -21,8 +21,8 @@ help: ## list the commands
 build: ## build the gateway and its plugins into bin/
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/postern ./core/cmd/postern
-	for name in $(PLUGINS); do go build -trimpath -o bin/postern-$$name ./plugins/$$name; done
-	go build -trimpath -o bin/postern-verdicts ./examples/analyzer-go
+	for name in $(PLUGINS); do CGO_ENABLED=0 go build -trimpath -o bin/postern-$$name ./plugins/$$name; done
+	CGO_ENABLED=0 go build -trimpath -o bin/postern-verdicts ./examples/analyzer-go
 	go build -trimpath -o bin/sandbox-simulator ./examples/sandbox-simulator
 	CGO_ENABLED=0 go build -trimpath -o bin/hostile-plugin ./core/e2e/hostile
 

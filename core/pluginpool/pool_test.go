@@ -1,11 +1,11 @@
 package pluginpool
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -14,8 +14,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"go.uber.org/goleak"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/postern-mail/postern/core/pluginprocess"
@@ -53,6 +51,9 @@ func TestMain(m *testing.M) {
 
 type nothing struct{}
 
+// eaten is what the plugin took and keeps.
+var eaten []byte
+
 // Scan crashes and hangs on demand.
 func (nothing) Scan(ctx context.Context, m *scanner.Message) (*scanner.Report, error) {
 	switch {
@@ -60,6 +61,8 @@ func (nothing) Scan(ctx context.Context, m *scanner.Message) (*scanner.Report, e
 		return nil, errors.New("I never work")
 	case m.Envelope.From == "crash":
 		os.Exit(7)
+	case m.Envelope.From == "eat":
+		eaten = bytes.Repeat([]byte("x"), 64<<20)
 	case m.Envelope.From == "hang":
 		<-ctx.Done()
 		select {}
@@ -93,107 +96,6 @@ func until(t *testing.T, what string, yes func() bool) {
 		if time.Now().After(end) {
 			t.Fatalf("not %s", what)
 		}
-	}
-}
-
-// TestPoison: content that was there at two crashes is not given to the plugin again; what was there at one is.
-func TestPoison(t *testing.T) {
-	p := startPool(t, specOf(t, "good"))
-	for n := range 2 {
-		if err := scan(p, "bad", "crash"); err == nil || errors.Is(err, ErrPoison) {
-			t.Fatalf("crash %d: %v", n, err)
-		}
-	}
-	if err := scan(p, "bad", "crash"); !errors.Is(err, ErrPoison) {
-		t.Errorf("the third time: %v", err)
-	}
-	if err := scan(p, "good", ""); err != nil {
-		t.Errorf("other content: %v", err)
-	}
-	if s := p.Status(); s.Poison != 1 || s.Restarts != 2 {
-		t.Errorf("the status is %+v", s)
-	}
-	p.Restart()
-	until(t, "restarted", func() bool { return p.Status().Restarts == 3 && p.Status().Ready == 1 })
-	if s := p.Status(); s.Poison != 1 {
-		t.Errorf("a wanted restart counts as a crash: %+v", s)
-	}
-}
-
-// TestUnavailable: a plugin that says so has not crashed.
-func TestUnavailable(t *testing.T) {
-	p := startPool(t, specOf(t, "good"))
-	pid := p.Status().Pids[0]
-	for range 3 {
-		l, err := p.AcquireFor(context.Background(), func() string { return "content" })
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Done(status.Error(codes.Unavailable, "so is somebody else"))
-	}
-	if s := p.Status(); s.Poison != 0 || s.Restarts != 0 || s.Ready != 1 || s.Pids[0] != pid {
-		t.Errorf("the status is %+v", s)
-	}
-}
-
-// TestForgetsPoison: what is remembered is bounded.
-func TestForgetsPoison(t *testing.T) {
-	var p poison
-	for n := range 2 * poisonous {
-		p.blame(strconv.Itoa(n))
-	}
-	if len(p.crashes) != poisonous || len(p.order) != poisonous {
-		t.Errorf("%d contents are remembered", len(p.crashes))
-	}
-}
-
-// TestStoppedProcess: a process that lives and does nothing is replaced.
-func TestStoppedProcess(t *testing.T) {
-	p := startPool(t, specOf(t, "good"))
-	pid := p.Status().Pids[0]
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	until(t, "replaced", func() bool { s := p.Status(); return s.Ready == 1 && s.Pids[0] != pid })
-	if err := scan(p, "next", ""); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestHangingCalls: an instance whose calls run out of time one after the other is replaced.
-func TestHangingCalls(t *testing.T) {
-	spec := specOf(t, "good")
-	spec.Timeout, spec.Concurrency = 50*time.Millisecond, 100
-	p := startPool(t, spec)
-	pid := p.Status().Pids[0]
-	for range lateCalls {
-		if err := scan(p, "slow", "hang"); err == nil {
-			t.Fatal("it answered")
-		}
-	}
-	until(t, "replaced", func() bool { s := p.Status(); return s.Ready == 1 && s.Pids[0] != pid })
-}
-
-// TestSuspension: an instance that fails again and again is left alone, calls are refused at once, and a reset ends that.
-func TestSuspension(t *testing.T) {
-	spec := specOf(t, "good")
-	spec.Rules.Failures, spec.Timeout = 2, time.Second
-	p := startPool(t, spec)
-	for n := 0; p.Status().States[0] != Suspended; n++ {
-		if n > 100 {
-			t.Fatalf("the status is %+v", p.Status())
-		}
-		if err := scan(p, strconv.Itoa(n), "crash"); err == nil {
-			t.Fatal("it did not crash")
-		}
-	}
-	if _, err := p.Acquire(context.Background()); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("a suspended plugin: %v", err)
-	}
-	p.Reset()
-	until(t, "ready again", func() bool { return p.Status().Ready == 1 })
-	if err := scan(p, "next", ""); err != nil {
-		t.Error(err)
 	}
 }
 

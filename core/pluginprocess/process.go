@@ -146,6 +146,19 @@ func (p *Process) Level() Level { return p.runner.level }
 // Pid is the process id.
 func (p *Process) Pid() int { return p.runner.pid() }
 
+// Memory is how much memory the process has of its own, in bytes; 0 where it has ended.
+func (p *Process) Memory() int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.Pid()))
+	if err != nil {
+		return 0
+	}
+	var total, resident, shared int64
+	if _, err := fmt.Sscan(string(text), &total, &resident, &shared); err != nil {
+		return 0
+	}
+	return (resident - shared) * int64(os.Getpagesize())
+}
+
 // Exited is closed when the process has ended, for whatever reason.
 func (p *Process) Exited() <-chan struct{} { return p.runner.exited }
 

@@ -249,8 +249,9 @@ func (r *processRunner) environment() []string {
 	return env
 }
 
-// dataFloor is what a runtime may have beyond the plugin's memory: a Go program with C in it maps so much before it does any work.
-const dataFloor = 256 << 20
+// dataFloor is what a process may map beyond its memory: each thread of a program with C in it has 8 MiB for its stack, and what a runtime
+// gave back to the system keeps its addresses.
+const dataFloor = 1 << 30
 
 // dataLimit bounds the private memory of one process, a backstop behind GOMEMLIMIT and beside the control group.
 func dataLimit(memory int64) uint64 {
