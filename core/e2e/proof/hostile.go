@@ -35,7 +35,7 @@ func misbehaviours() []misbehaviour {
 		out = append(out, misbehaviour{mode: mode, says: says, within: call, messages: 3})
 	}
 	for mode, says := range map[string]string{
-		"huge-line": "after a huge line", "flood": "after a flood", "allocates": `"crash"`, "forks": `"crash"`, "stops-itself": `"timeout"`,
+		"huge-line": "after a huge line", "flood": "after a flood", "allocates": "memory", "forks": `"crash"`, "stops-itself": `"timeout"`,
 		"late": `"timeout"`, "hangs": `"timeout"`,
 	} {
 		out = append(out, misbehaviour{mode: mode, says: says, within: late, messages: 2})
