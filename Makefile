@@ -25,11 +25,12 @@ help: ## list the commands
 .PHONY: build
 build: ## build the gateway and its plugins into bin/
 	@mkdir -p bin
-	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/postern ./core/cmd/postern
-	for name in $(PLUGINS); do go build -trimpath -tags "$(TAGS)" -o bin/postern-$$name ./plugins/$$name; done
-	go build -trimpath -o bin/postern-verdicts ./examples/analyzer-go
-	go build -trimpath -o bin/sandbox-simulator ./examples/sandbox-simulator
-	go build -trimpath -o bin/object-servers ./examples/object-servers
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/postern ./core/cmd/postern
+	for name in $(PLUGINS); do CGO_ENABLED=$(if $(TAGS),1,0) go build -trimpath -tags "$(TAGS)" -o bin/postern-$$name ./plugins/$$name; done
+	CGO_ENABLED=0 go build -trimpath -o bin/postern-verdicts ./examples/analyzer-go
+	CGO_ENABLED=0 go build -trimpath -o bin/sandbox-simulator ./examples/sandbox-simulator
+	CGO_ENABLED=0 go build -trimpath -o bin/object-servers ./examples/object-servers
+	CGO_ENABLED=0 go build -trimpath -o bin/hostile-plugin ./core/e2e/hostile
 
 .PHONY: run
 run: build ## start the gateway here, send it the sample mails, show what became of them; ONCE=1 ends there

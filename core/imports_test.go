@@ -18,7 +18,7 @@ const module = "github.com/postern-mail/postern/"
 // peers and know nothing of each other. "..." takes a folder with all below it.
 func layers() []string {
 	return []string{
-		"e2e e2e/proof e2e/trial robustness",
+		"e2e e2e/proof e2e/trial e2e/hostile robustness",
 		"e2e/harness cmd/postern",
 		"doctor",
 		"host",

@@ -35,6 +35,7 @@ type Options struct {
 	Folder    string // of the configuration
 	StateDir  string
 	PluginDir string
+	Stage     string // the program that plugins are sandboxed by
 	Now       func() time.Time
 	Log       hclog.Logger
 }

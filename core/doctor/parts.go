@@ -75,7 +75,7 @@ func (e *examination) waiting(usage *store.Usage) {
 // plugins starts every plugin as the gateway would, and ends it again.
 func (e *examination) plugins(ctx context.Context, c *host.Configuration) {
 	known := len(c.Diags)
-	p, err := host.NewPreviewer(ctx, c, e.options.PluginDir, e.options.Now, e.options.Log)
+	p, err := host.NewPreviewer(ctx, c, e.options.PluginDir, e.options.Stage, e.options.Now, e.options.Log)
 	for _, d := range c.Diags[known:] {
 		what := d.Summary + ": " + d.Detail
 		if d.Severity == hcl.DiagError {

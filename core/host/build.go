@@ -29,12 +29,6 @@ import (
 	pluginv1 "github.com/postern-mail/postern/sdk/proto/plugin/v1"
 )
 
-// Backoff of a plugin instance that died.
-const (
-	minBackoff = 200 * time.Millisecond
-	maxBackoff = 30 * time.Second
-)
-
 // Builder makes generations.
 type Builder struct {
 	// PluginDir is where commands without a slash are looked for.
@@ -42,21 +36,24 @@ type Builder struct {
 	// RunDir holds the plugin instances' folders; its path must be short.
 	RunDir string
 	Now    func() time.Time
-	Log    hclog.Logger
+	// Stage is the program that sandboxes plugins.
+	Stage string
+	Log   hclog.Logger
 	// Telemetry may be nil.
 	Telemetry *observe.Telemetry
 	bodies    *bodies // for the sandbox; nil where nothing is submitted
 	// objects are the lists of suspicious objects; nil where there is no store.
 	objects *objects.Keeper
+	pools   poolSet
 }
 
-// Build starts every plugin of the policy and returns when all are ready. On error nothing is left running. What the plugins say of
-// their configuration is added to the diagnostics, also where it is only a warning.
+// Build starts every plugin of the policy that does not run yet as it is wanted, and returns when all are ready. On error nothing is left
+// running that did not before. What the plugins say of their configuration is added to the diagnostics, also where it is only a warning.
 func (b *Builder) Build(ctx context.Context, c *Configuration) (*Generation, error) {
 	if err := b.loadObjects(ctx, c.Policy); err != nil {
 		return nil, err
 	}
-	g := &Generation{policy: c.Policy, pools: map[string]*pluginpool.Pool{}, bodies: b.bodies, log: b.Log, idle: make(chan struct{})}
+	g := &Generation{policy: c.Policy, pools: map[string]*pluginpool.Pool{}, set: &b.pools, bodies: b.bodies, log: b.Log, idle: make(chan struct{})}
 	if err := b.startPlugins(ctx, g, c); err != nil {
 		g.Stop()
 		return nil, err
@@ -78,7 +75,7 @@ func (b *Builder) startPlugins(ctx context.Context, g *Generation, c *Configurat
 	for i := range c.Policy.Plugins {
 		p := &c.Policy.Plugins[i]
 		starting.Go(func() {
-			pool, err := pluginpool.Start(ctx, b.spec(p, c.Catalog[p.Name]))
+			shared, kept, err := b.pool(ctx, p, c)
 			mu.Lock()
 			defer mu.Unlock()
 			var said *pluginpool.Diagnostics
@@ -90,13 +87,53 @@ func (b *Builder) startPlugins(ctx context.Context, g *Generation, c *Configurat
 				c.Diags = append(c.Diags, startFailure(p, err))
 				failed = errors.Join(failed, err)
 			default:
-				c.Diags = append(c.Diags, p.Diagnostics(pool.Warnings)...)
-				g.pools[p.Name] = pool
+				c.Diags = append(c.Diags, p.Diagnostics(shared.pool.Warnings())...)
+				g.pools[p.Name] = shared.pool
+				g.shared = append(g.shared, shared)
+				if kept {
+					g.kept++
+				}
 			}
 		})
 	}
 	starting.Wait()
 	return failed
+}
+
+// pool is the running pool that is wanted, or a new one.
+func (b *Builder) pool(ctx context.Context, p *policy.Plugin, c *Configuration) (shared *sharedPool, kept bool, err error) {
+	spec, err := b.spec(p, c.Catalog[p.Name])
+	if err != nil {
+		return nil, false, err
+	}
+	key, err := poolKey(&spec)
+	if err != nil {
+		return nil, false, err
+	}
+	if shared := b.pools.keep(key); shared != nil {
+		if c.verify {
+			if err := shared.unchanged(spec.Process.Executable); err != nil {
+				b.pools.release(shared)
+				return nil, false, fmt.Errorf("plugin %s: %w", p.Name, err)
+			}
+		}
+		shared.pool.Reset() // a suspended one gets a new chance
+		return shared, true, nil
+	}
+	seen := stateOf(spec.Process.Executable)
+	if image := c.sealed[spec.Process.Digest]; image != nil {
+		spec.Process.Image, err = image.Share()
+	} else {
+		spec.Process.Image, err = b.pools.image(spec.Process.Digest)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	pool, err := pluginpool.New(ctx, spec)
+	if err != nil {
+		return nil, false, err
+	}
+	return b.pools.add(key, pool, seen), false, nil
 }
 
 func startFailure(p *policy.Plugin, err error) *hcl.Diagnostic {
@@ -107,19 +144,41 @@ func startFailure(p *policy.Plugin, err error) *hcl.Diagnostic {
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Plugin " + p.Name + " does not start", Detail: detail, Subject: &p.Range}
 }
 
-func (b *Builder) spec(p *policy.Plugin, entry plugincatalog.Entry) pluginpool.Spec {
+func (b *Builder) spec(p *policy.Plugin, entry plugincatalog.Entry) (pluginpool.Spec, error) {
+	grants, err := GrantsOf(p, entry)
+	if err != nil {
+		return pluginpool.Spec{}, err
+	}
 	configure := &pluginv1.ConfigureRequest{ConfigJson: string(p.Config)}
 	for _, q := range p.Queries {
 		configure.Queries = append(configure.Queries, &pluginv1.Query{Number: uint32(q.Number), ConfigJson: string(q.Config)})
 	}
 	return pluginpool.Spec{
 		Process: pluginprocess.Spec{
-			Name: p.Name, Executable: CommandPath(b.PluginDir, p.Command), Args: p.Args, Digest: entry.Digest, Env: p.Env, Memory: p.Memory,
-			StartTimeout: p.StartTimeout, RunDir: b.RunDir, Log: b.Log.Named("plugin").Named(p.Name),
+			Name: p.Name, Executable: Executable(b.PluginDir, p, entry), Args: p.Args, Digest: entry.Digest, Env: p.Env, Memory: p.Memory,
+			Reach: plugincatalog.ReachOf(grants), Require: p.Require, Stage: b.Stage, StartTimeout: p.StartTimeout, RunDir: b.RunDir, Log: b.Log.Named("plugin").Named(p.Name),
 		},
 		Description: entry.Description, Configure: configure, Instances: p.Instances, Concurrency: p.Concurrency, Timeout: p.Timeout,
-		MinBackoff: minBackoff, MaxBackoff: maxBackoff,
+		Rules: pluginpool.DefaultRules(),
+	}, nil
+}
+
+// GrantsOf is all that a plugin may reach beside its own folder and the system's libraries: the endpoints and paths of its configuration,
+// and what `limits` adds.
+func GrantsOf(p *policy.Plugin, entry plugincatalog.Entry) ([]string, error) {
+	grants, err := plugincatalog.Grants(entry.Description.GetConfig(), p.Config)
+	if err != nil {
+		return nil, fmt.Errorf("plugin %s: %w", p.Name, err)
 	}
+	return append(grants, p.Grants...), nil
+}
+
+// Executable is the file that a plugin runs: the copy that a hot swap made, or the policy's command.
+func Executable(folder string, p *policy.Plugin, entry plugincatalog.Entry) string {
+	if entry.File != "" {
+		return entry.File
+	}
+	return CommandPath(folder, p.Command)
 }
 
 // CommandPath is the executable of a plugin's command: a name without a slash is one in the folder of plugins.

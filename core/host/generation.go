@@ -28,6 +28,9 @@ type Generation struct {
 	inspector *inspect.Inspector
 	sandbox   analysis.Sandbox // nil: none
 	pools     map[string]*pluginpool.Pool
+	shared    []*sharedPool // the same, to be given back
+	kept      int           // how many of them ran before
+	set       *poolSet
 	bodies    *bodies
 	log       hclog.Logger
 
@@ -82,11 +85,11 @@ func (g *Generation) settle() {
 	}
 }
 
-// Stop ends the plugin instances; calls under way fail.
+// Stop gives the plugin instances back, which ends those that no other generation uses.
 func (g *Generation) Stop() {
 	var stopping sync.WaitGroup
-	for _, pool := range g.pools {
-		stopping.Go(pool.Stop)
+	for _, shared := range g.shared {
+		stopping.Go(func() { g.set.release(shared) })
 	}
 	stopping.Wait()
 }

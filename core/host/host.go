@@ -33,6 +33,10 @@ type Options struct {
 	// StateDir holds spool, journal and run folder. Empty: the store's folder, or /var/lib/postern.
 	StateDir  string
 	PluginDir string
+	// WatchDir is a folder whose new files are swapped in as plugins; "": none.
+	WatchDir string
+	// Stage is the program that plugins are sandboxed by: this one, which calls pluginprocess.RunStage first thing in main.
+	Stage string
 	// Drain is how long sessions and messages under way may take at the end.
 	Drain time.Duration
 	Now   func() time.Time
@@ -50,7 +54,13 @@ type Host struct {
 	builder *Builder
 	current atomic.Pointer[Generation]
 	old     sync.WaitGroup // generations that are being drained
+	// changing is held by whoever makes a new generation.
+	changing sync.Mutex
+	serving  *Configuration // what current was built of
+	former   *Configuration // what was served before, for a rollback
+	control  *control
 
+	stateDir  string
 	store     store.Store
 	spool     *spool.Spool
 	journal   *journal.Journal
@@ -104,6 +114,7 @@ func Start(ctx context.Context, o Options) (h *Host, err error) {
 		return h, err
 	}
 	h.current.Store(generation)
+	h.serving = c
 	h.makeParts()
 	if err := h.listen(generation.policy); err != nil {
 		return h, err
@@ -139,9 +150,9 @@ func (h *Host) openState(ctx context.Context, p *policy.Policy) error {
 	if err != nil {
 		return err
 	}
-	h.objects = newObjectWork(h)
+	h.objects, h.stateDir = newObjectWork(h), dir
 	h.builder = &Builder{
-		PluginDir: h.options.PluginDir, RunDir: runDir, Now: h.options.Now, Log: h.log, Telemetry: h.telemetry,
+		PluginDir: h.options.PluginDir, Stage: h.options.Stage, RunDir: runDir, Now: h.options.Now, Log: h.log, Telemetry: h.telemetry,
 		bodies: &bodies{store: h.store, spool: h.spool}, objects: h.objects.keeper,
 	}
 	return nil
@@ -159,7 +170,7 @@ func StateDir(given string, p *policy.Policy) string {
 }
 
 // longestRunDir leaves room for a socket's name within the 108 bytes of its path.
-const longestRunDir = 60
+const longestRunDir = 70
 
 // runFolder is on the spool's file system where the path is short enough, so that bodies reach plugins by link. What an earlier run
 // left there is removed.
@@ -193,33 +204,6 @@ func (h *Host) acquire() *Generation {
 			return g
 		}
 	}
-}
-
-// Reload reads the configuration again and swaps the generation, or leaves the old one serving and says why.
-func (h *Host) Reload(ctx context.Context) error {
-	c, err := ReadConfiguration(h.options.Folder)
-	if err != nil {
-		return fmt.Errorf("reload: %w", err)
-	}
-	if c.Policy == nil {
-		h.options.Diagnosed(c)
-		return fmt.Errorf("reload: %w", ErrPolicy)
-	}
-	fresh, err := h.builder.Build(ctx, c)
-	h.options.Diagnosed(c)
-	if err != nil {
-		return fmt.Errorf("reload: %w", err)
-	}
-	old := h.current.Swap(fresh)
-	warnFixed(h.log, old.policy, fresh.policy)
-	h.log.Info("policy swapped", "from", short(old.policy.Revision), "to", short(fresh.policy.Revision), "rules", len(fresh.policy.Rules))
-	old.retire()
-	h.old.Go(func() {
-		<-old.idle
-		old.Stop()
-		h.log.Info("old policy ended", "revision", short(old.policy.Revision))
-	})
-	return nil
 }
 
 // warnFixed names what a reload does not change.
@@ -268,6 +252,9 @@ func (h *Host) Stop() error {
 	h.draining.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), h.options.Drain)
 	defer cancel()
+	if h.control != nil {
+		failed = errors.Join(failed, h.control.close())
+	}
 	var closing sync.WaitGroup
 	for _, l := range h.listeners {
 		closing.Go(func() {

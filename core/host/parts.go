@@ -172,6 +172,12 @@ func (h *Host) work(ctx context.Context) error {
 	h.workers.Go(h.drainJournal)
 	h.workers.Go(func() { h.objects.refresh(h.life) })
 	h.workers.Go(func() { h.objects.synchronise(h.life) })
+	if err := h.watch(h.options.WatchDir); err != nil {
+		return err
+	}
+	if h.control, err = h.openControl(); err != nil {
+		return err
+	}
 	for _, l := range h.listeners {
 		h.workers.Go(func() {
 			if err := l.Serve(); err != nil {

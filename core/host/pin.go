@@ -19,7 +19,7 @@ const pinTimeout = 20 * time.Second
 
 // Pin starts each executable once, asks it to describe itself and writes digest and description to the lock file of the folder, under
 // the name the plugin gives itself. The file is written when all could be asked.
-func Pin(ctx context.Context, folder string, executables []string, log hclog.Logger) ([]plugincatalog.Entry, error) {
+func Pin(ctx context.Context, folder, stage string, executables []string, log hclog.Logger) ([]plugincatalog.Entry, error) {
 	lock := filepath.Join(folder, LockFile)
 	catalog, err := plugincatalog.Load(lock)
 	if err != nil {
@@ -32,7 +32,7 @@ func Pin(ctx context.Context, folder string, executables []string, log hclog.Log
 	defer os.RemoveAll(runDir)
 	var pinned []plugincatalog.Entry
 	for _, executable := range executables {
-		entry, err := describe(ctx, executable, runDir, log)
+		entry, err := describeFile(ctx, executable, stage, runDir, log)
 		if err != nil {
 			return nil, fmt.Errorf("pin %s: %w", executable, err)
 		}
@@ -45,17 +45,27 @@ func Pin(ctx context.Context, folder string, executables []string, log hclog.Log
 	return pinned, nil
 }
 
-func describe(ctx context.Context, executable, runDir string, log hclog.Logger) (entry plugincatalog.Entry, err error) {
-	ctx, cancel := context.WithTimeout(ctx, pinTimeout)
-	defer cancel()
+func describeFile(ctx context.Context, executable, stage, runDir string, log hclog.Logger) (entry plugincatalog.Entry, err error) {
 	if executable, err = filepath.Abs(executable); err != nil {
 		return entry, err
 	}
-	if entry.Digest, err = pluginprocess.Digest(executable); err != nil {
+	image, err := pluginprocess.Seal(executable, "")
+	if err != nil {
 		return entry, err
 	}
+	defer image.Close()
+	return describe(ctx, executable, image, stage, runDir, log)
+}
+
+// describe runs the executable in a sandbox without any grant and asks it what it is.
+func describe(
+	ctx context.Context, executable string, image *pluginprocess.Image, stage, runDir string, log hclog.Logger,
+) (entry plugincatalog.Entry, err error) {
+	ctx, cancel := context.WithTimeout(ctx, pinTimeout)
+	defer cancel()
 	process, err := pluginprocess.Start(ctx, pluginprocess.Spec{
-		Name: filepath.Base(executable), Executable: executable, Digest: entry.Digest, StartTimeout: pinTimeout, RunDir: runDir, Log: log,
+		Name: filepath.Base(executable), Executable: executable, Image: image, Stage: stage, StartTimeout: pinTimeout, RunDir: runDir,
+		Memory: describeMemory, Log: log,
 	})
 	if err != nil {
 		return entry, err
@@ -68,6 +78,9 @@ func describe(ctx context.Context, executable, runDir string, log hclog.Logger) 
 	if err := plugincatalog.Check(entry.Description); err != nil {
 		return entry, err
 	}
-	entry.Name = entry.Description.GetName()
+	entry.Name, entry.Digest = entry.Description.GetName(), image.Digest()
 	return entry, nil
 }
+
+// describeMemory is enough for a plugin that only says what it is.
+const describeMemory = 1 << 30

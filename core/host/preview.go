@@ -34,7 +34,7 @@ type Judged struct {
 }
 
 // NewPreviewer starts the policy's plugins for judging only.
-func NewPreviewer(ctx context.Context, c *Configuration, pluginDir string, now func() time.Time, log hclog.Logger) (*Previewer, error) {
+func NewPreviewer(ctx context.Context, c *Configuration, pluginDir, stage string, now func() time.Time, log hclog.Logger) (*Previewer, error) {
 	folder, err := os.MkdirTemp("", "postern")
 	if err != nil {
 		return nil, fmt.Errorf("preview: %w", err)
@@ -43,7 +43,7 @@ func NewPreviewer(ctx context.Context, c *Configuration, pluginDir string, now f
 	if p.spool, err = spool.Open(folder, spoolBudget); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
-	builder := &Builder{PluginDir: pluginDir, RunDir: folder, Now: now, Log: log}
+	builder := &Builder{PluginDir: pluginDir, Stage: stage, RunDir: folder, Now: now, Log: log}
 	if builder.objects, err = storedLists(ctx, c.Policy, now, log); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-mail/postern/config"
 	"github.com/postern-mail/postern/core/plugincatalog"
+	"github.com/postern-mail/postern/core/pluginprocess"
 	"github.com/postern-mail/postern/core/policy"
 )
 
@@ -23,6 +24,14 @@ type Configuration struct {
 	Catalog plugincatalog.Catalog
 	Files   map[string]*hcl.File
 	Diags   hcl.Diagnostics
+
+	// verify asks whether the executables of plugins that run on are still the pinned ones on disk, as the next start needs them.
+	verify bool
+	// sealed are executables by digest that need not be sealed again.
+	sealed  map[string]*pluginprocess.Image
+	folder  string
+	builtin []policy.Source
+	sources []policy.Source
 }
 
 // ErrPolicy says that the policy has errors; the diagnostics tell them.
@@ -43,11 +52,17 @@ func ReadConfiguration(folder string) (*Configuration, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration folder %s (--config names another): %w", folder, err)
 	}
-	c := &Configuration{Catalog: catalog}
-	c.Policy, c.Files, c.Diags = policy.Load(sources, policy.Options{
-		Catalog: catalog, Builtin: builtin, Env: os.LookupEnv, ReadFile: policy.FilesIn(folder),
+	c := &Configuration{folder: folder, builtin: builtin, sources: sources}
+	return c.with(catalog), nil
+}
+
+// with is the same sources checked against another catalog.
+func (c *Configuration) with(catalog plugincatalog.Catalog) *Configuration {
+	next := &Configuration{Catalog: catalog, folder: c.folder, builtin: c.builtin, sources: c.sources}
+	next.Policy, next.Files, next.Diags = policy.Load(c.sources, policy.Options{
+		Catalog: catalog, Builtin: c.builtin, Env: os.LookupEnv, ReadFile: policy.FilesIn(c.folder),
 	})
-	return c, nil
+	return next
 }
 
 // Write prints the diagnostics with their source lines.

@@ -6,11 +6,13 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/postern-mail/postern/core/content"
+	"github.com/postern-mail/postern/core/exposure"
 	"github.com/postern-mail/postern/core/message"
 	"github.com/postern-mail/postern/core/observe"
 	"github.com/postern-mail/postern/core/pluginpool"
@@ -47,6 +49,8 @@ type Inspector struct {
 	Log      hclog.Logger
 	// Telemetry may be nil.
 	Telemetry *observe.Telemetry
+	// Shadow is another version of a scanner that is tried beside it; nil: none.
+	Shadow atomic.Pointer[Shadow]
 }
 
 // Live are the queries to ask, by plugin.
@@ -83,6 +87,7 @@ func (i *Inspector) Ask(ctx context.Context, m *message.Message, facts *message.
 		if len(queries) == 0 {
 			continue
 		}
+		real := make(chan *message.Report, 1)
 		calls.Go(func() {
 			started := time.Now()
 			calling, end := i.Telemetry.Call(ctx, scanner.Name)
@@ -90,7 +95,11 @@ func (i *Inspector) Ask(ctx context.Context, m *message.Message, facts *message.
 			report.Took = time.Since(started)
 			end(outcomeOf(report))
 			reports[n] = report
+			real <- report
 		})
+		if shadow := i.Shadow.Load(); shadow != nil && shadow.plugin == scanner.Name && exposure.Needed(scanner.Inputs, &facts.Tree) && shadow.take() {
+			calls.Go(func() { i.follow(ctx, shadow, *scanner, queries, m, &facts.Tree, real) })
+		}
 	}
 	calls.Wait()
 	if err := ctx.Err(); err != nil {

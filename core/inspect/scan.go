@@ -2,10 +2,13 @@ package inspect
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -49,11 +52,11 @@ func (i *Inspector) ask(
 func (i *Inspector) call(
 	ctx context.Context, s *Scanner, queries []int, m *message.Message, tree *message.Tree,
 ) (answer *pluginv1.ScanResponse, err error) {
-	lease, err := s.Pool.Acquire(ctx)
+	lease, err := s.Pool.AcquireFor(ctx, func() string { return contentOf(tree) })
 	if err != nil {
 		return nil, err
 	}
-	defer lease.Release()
+	defer func() { lease.Done(err) }()
 	i.Log.Debug("plugin call", "plugin", s.Name, "message", m.ID)
 	view, err := exposure.Scan(i.CallName(), queries, m, tree, s.Inputs, lease.Inbox())
 	if err != nil {
@@ -80,6 +83,20 @@ func (i *Inspector) call(
 		return nil, fmt.Errorf("scan: %w", errForeign)
 	}
 	return answer, nil
+}
+
+// contentOf names a message by what stays the same when its sender tries again: its parts and its Message-ID.
+func contentOf(tree *message.Tree) string {
+	hash := sha256.New()
+	for i := range tree.Parts {
+		_, _ = io.WriteString(hash, tree.Parts[i].SHA256+"\n") // never fails
+	}
+	for _, f := range tree.Header {
+		if strings.EqualFold(f.Name, "Message-ID") {
+			_, _ = io.WriteString(hash, f.Value+"\n")
+		}
+	}
+	return hex.EncodeToString(hash.Sum(nil))
 }
 
 func sendChunks(send func(*pluginv1.ScanRequest) error, body exposure.Chunked) error {
@@ -162,11 +179,13 @@ func reasonOf(err error) string {
 	switch {
 	case errors.Is(err, pluginpool.ErrUnavailable):
 		return "not_ready"
-	case errors.Is(err, context.DeadlineExceeded), status.Code(errors.Unwrap(err)) == codes.DeadlineExceeded:
+	case errors.Is(err, pluginpool.ErrPoison):
+		return "crashes"
+	case errors.Is(err, context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded:
 		return "timeout"
 	case errors.Is(err, errForeign):
 		return "bad_answer"
-	case status.Code(errors.Unwrap(err)) == codes.Unavailable:
+	case status.Code(err) == codes.Unavailable:
 		return "crash"
 	}
 	return "error"

@@ -109,11 +109,11 @@ func (u *Unpacker) Takes(part *message.Part, head []byte) bool {
 // Expand streams the members of a container into the sink. What keeps it from doing so is a trouble in the sink; an error is only
 // for what ends the whole message (ctx, spool). The time it took does not count the wait for an instance.
 func (u *Unpacker) Expand(ctx context.Context, part *message.Part, budget content.Budget, sink content.Sink) (time.Duration, error) {
-	lease, err := u.pool.Acquire(ctx)
+	lease, err := u.pool.AcquireFor(ctx, func() string { return part.SHA256 })
 	started := time.Now()
 	if err == nil {
 		err = u.expand(lease, part, budget, sink)
-		lease.Release()
+		lease.Done(err)
 	}
 	return time.Since(started), u.explain(ctx, err, part, sink)
 }

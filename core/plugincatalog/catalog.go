@@ -15,6 +15,17 @@ type Entry struct {
 	// Digest is "sha256:" and the lower-case hexadecimal SHA-256 of the executable.
 	Digest      string
 	Description *pluginv1.DescribeResponse
+	// File is the gateway's own copy of the executable, "" where the policy's command is it. A hot swap makes one.
+	File string
+	// Previous is what was swapped out, for a rollback; nil: nothing.
+	Previous *Entry
+}
+
+// Replaced is the entry with its former self as what can be gone back to.
+func (e Entry) Replaced(former Entry) Entry {
+	former.Previous = nil
+	e.Previous = &former
+	return e
 }
 
 // HasRole reports whether the plugin describes the role.

@@ -45,6 +45,10 @@ func TestLockFile(t *testing.T) {
 		}),
 	}}
 	catalog := plugincatalog.Catalog{"odd": pinned("odd", odd), "another": pinned("another", described("original-name"))}
+	// One that was swapped in has a file of the gateway's, and what it replaced.
+	swapped := pinned("swapped", described("swapped"))
+	swapped.File = `/var/lib/"${odd}"/swapped-0a`
+	catalog["swapped"] = swapped.Replaced(pinned("swapped", odd))
 	path := filepath.Join(t.TempDir(), "plugins.lock.hcl")
 	if empty, err := plugincatalog.Load(path); err != nil || len(empty) != 0 {
 		t.Fatalf("a missing file: %v, %v", empty, err)

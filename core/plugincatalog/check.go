@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
@@ -97,6 +98,13 @@ func checkSchema(schema *pluginv1.Schema, depth int, taken ...string) error {
 				return fmt.Errorf("label %q of block %q is not a valid name, or is used twice", label, b.GetName())
 			}
 			inside = append(inside, label)
+		}
+		for _, name := range placeholder.FindAllString(b.GetEndpoint(), -1) {
+			name = strings.Trim(name, "{}")
+			known := func(a *pluginv1.Attribute) bool { return a.GetName() == name && !a.GetSensitive() }
+			if !slices.Contains(inside, name) && !slices.ContainsFunc(b.GetBody().GetAttributes(), known) {
+				return fmt.Errorf("the endpoint %q of block %q names no label or attribute", b.GetEndpoint(), b.GetName())
+			}
 		}
 		if err := checkSchema(b.GetBody(), depth-1, inside...); err != nil {
 			return fmt.Errorf("block %q: %w", b.GetName(), err)

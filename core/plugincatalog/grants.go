@@ -3,7 +3,9 @@ package plugincatalog
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	pluginv1 "github.com/postern-mail/postern/sdk/proto/plugin/v1"
 )
@@ -42,14 +44,34 @@ func grantsOf(schema *pluginv1.Schema, values map[string]any) (out []string) {
 	for _, b := range schema.GetBlocks() {
 		switch v := values[b.GetName()].(type) {
 		case map[string]any:
-			out = append(out, grantsOf(b.GetBody(), v)...)
+			out = append(out, grantsOfBlock(b, v)...)
 		case []any:
 			for _, one := range v {
 				if nested, ok := one.(map[string]any); ok {
-					out = append(out, grantsOf(b.GetBody(), nested)...)
+					out = append(out, grantsOfBlock(b, nested)...)
 				}
 			}
 		}
 	}
 	return out
 }
+
+func grantsOfBlock(b *pluginv1.Block, values map[string]any) []string {
+	out := grantsOf(b.GetBody(), values)
+	if b.GetEndpoint() == "" {
+		return out
+	}
+	endpoint := placeholder.ReplaceAllStringFunc(b.GetEndpoint(), func(name string) string {
+		text := fmt.Sprint(values[strings.Trim(name, "{}")])
+		if strings.Contains(text, ":") && !strings.Contains(text, "/") {
+			return "[" + text + "]" // an IPv6 address
+		}
+		return text
+	})
+	if CheckEndpoint(endpoint) == nil {
+		out = append(out, "connect "+endpoint)
+	}
+	return out
+}
+
+var placeholder = regexp.MustCompile(`\{[^{}]*\}`)

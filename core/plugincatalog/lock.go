@@ -17,6 +17,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/gohcl"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/hcl/v2/hclwrite"
+	"github.com/zclconf/go-cty/cty"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	pluginv1 "github.com/postern-mail/postern/sdk/proto/plugin/v1"
@@ -46,11 +48,18 @@ func Parse(source []byte, filename string) (Catalog, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return nil, diags
 	}
+	type pinned struct {
+		Digest      string `hcl:"digest"`
+		File        string `hcl:"file,optional"`
+		Description string `hcl:"description"`
+	}
 	var lock struct {
 		Plugins []struct {
 			Name        string    `hcl:"name,label"`
 			Digest      string    `hcl:"digest"`
+			File        string    `hcl:"file,optional"`
 			Description string    `hcl:"description"`
+			Previous    *pinned   `hcl:"previous,block"`
 			Range       hcl.Range `hcl:",def_range"`
 		} `hcl:"plugin,block"`
 	}
@@ -60,10 +69,11 @@ func Parse(source []byte, filename string) (Catalog, hcl.Diagnostics) {
 	}
 	catalog := Catalog{}
 	for _, p := range lock.Plugins {
-		entry := Entry{Name: p.Name, Digest: p.Digest, Description: &pluginv1.DescribeResponse{}}
-		err := protojson.Unmarshal([]byte(p.Description), entry.Description)
-		if err == nil {
-			err = entry.check()
+		entry, err := readEntry(p.Name, p.Digest, p.File, p.Description)
+		if err == nil && p.Previous != nil {
+			var previous Entry
+			previous, err = readEntry(p.Name, p.Previous.Digest, p.Previous.File, p.Previous.Description)
+			entry.Previous = &previous
 		}
 		if _, twice := catalog[p.Name]; err == nil && twice {
 			err = errors.New("the plugin is pinned twice")
@@ -82,6 +92,14 @@ func Parse(source []byte, filename string) (Catalog, hcl.Diagnostics) {
 		return nil, diags
 	}
 	return catalog, diags
+}
+
+func readEntry(name, digest, file, description string) (Entry, error) {
+	entry := Entry{Name: name, Digest: digest, File: file, Description: &pluginv1.DescribeResponse{}}
+	if err := protojson.Unmarshal([]byte(description), entry.Description); err != nil {
+		return entry, err
+	}
+	return entry, entry.check()
 }
 
 func (e Entry) check() error {
@@ -135,16 +153,36 @@ func Format(catalog Catalog) ([]byte, error) {
 	out.WriteString("# Written by `postern plugin pin`: what each plugin said it is, and the executable that said so.\n")
 	for _, name := range slices.Sorted(maps.Keys(catalog)) {
 		entry := catalog[name]
-		if err := entry.check(); err != nil {
+		fmt.Fprintf(&out, "\nplugin %q {\n", entry.Name)
+		if err := formatEntry(&out, "  ", entry); err != nil {
 			return nil, fmt.Errorf("plugin %s: %w", name, err)
 		}
-		description, err := formatDescription(entry.Description)
-		if err != nil {
-			return nil, fmt.Errorf("plugin %s: %w", name, err)
+		if entry.Previous != nil {
+			out.WriteString("  previous { # what `postern plugin rollback` goes back to\n")
+			if err := formatEntry(&out, "    ", *entry.Previous); err != nil {
+				return nil, fmt.Errorf("plugin %s: %w", name, err)
+			}
+			out.WriteString("  }\n")
 		}
-		fmt.Fprintf(&out, "\nplugin %q {\n  digest      = %q\n  description = <<JSON\n%s\nJSON\n}\n", entry.Name, entry.Digest, description)
+		out.WriteString("}\n")
 	}
 	return out.Bytes(), nil
+}
+
+func formatEntry(out *bytes.Buffer, indent string, e Entry) error {
+	if err := e.check(); err != nil {
+		return err
+	}
+	description, err := formatDescription(e.Description)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%sdigest      = %q\n", indent, e.Digest)
+	if e.File != "" {
+		fmt.Fprintf(out, "%sfile        = %s\n", indent, hclwrite.TokensForValue(cty.StringVal(e.File)).Bytes())
+	}
+	fmt.Fprintf(out, "%sdescription = <<JSON\n%s\nJSON\n", indent, description)
+	return nil
 }
 
 // formatDescription is the description as indented JSON. protojson varies its white space on purpose, so that is taken out first.

@@ -160,7 +160,7 @@ func checkValue(a *pluginv1.Attribute, value cty.Value) error {
 	case pluginv1.Type_TYPE_STRING:
 		return checkOneOf(a, value.AsString())
 	case pluginv1.Type_TYPE_ENDPOINT:
-		return checkEndpoint(value.AsString())
+		return CheckEndpoint(value.AsString())
 	case pluginv1.Type_TYPE_PATH:
 		return checkPath(value.AsString())
 	case pluginv1.Type_TYPE_STRINGS, pluginv1.Type_TYPE_PATHS:
@@ -202,8 +202,8 @@ func checkOneOf(a *pluginv1.Attribute, text string) error {
 	return fmt.Errorf("it must be one of %s", strings.Join(a.GetOneOf(), ", "))
 }
 
-// checkEndpoint accepts what can become a grant to connect: host:port, unix:/path, or a URL with a host.
-func checkEndpoint(text string) error {
+// CheckEndpoint accepts what can become a grant to connect: host:port, unix:/path, or a URL with a host.
+func CheckEndpoint(text string) error {
 	wrong := errors.New(`an endpoint is "host:port", "unix:/path" or a URL`)
 	if path, found := strings.CutPrefix(text, "unix:"); found {
 		if !strings.HasPrefix(path, "/") {

@@ -1,9 +1,11 @@
 package pluginpool
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +25,7 @@ import (
 
 // TestMain runs this program as a plugin where MODE says so, and the tests otherwise.
 func TestMain(m *testing.M) {
+	pluginprocess.RunStage()
 	mode := os.Getenv("MODE")
 	if mode == "" {
 		goleak.VerifyTestMain(m)
@@ -34,11 +37,11 @@ func TestMain(m *testing.M) {
 		}
 	}
 	serve.Main(serve.Plugin{
-		Name: "test", Version: "1.0.0", Summary: "A plugin for tests.", Scanner: nothing{},
+		Name: "test", Version: "1.0.0", Summary: "A plugin for tests.", Scanner: nothing{}, Inputs: scanner.Inputs{Envelope: true},
 		Configure: func(context.Context, *serve.Configuration) (*serve.Configured, error) {
 			problem := serve.Problem{Path: []string{"config"}, Summary: "it is " + mode, Warning: mode == "warned"}
 			configured := &serve.Configured{Signatures: "7"}
-			if mode != "good" {
+			if mode == "bad" || mode == "warned" {
 				configured.Problems = append(configured.Problems, problem)
 			}
 			return configured, nil
@@ -48,8 +51,52 @@ func TestMain(m *testing.M) {
 
 type nothing struct{}
 
-func (nothing) Scan(context.Context, *scanner.Message) (*scanner.Report, error) {
+// eaten is what the plugin took and keeps.
+var eaten []byte
+
+// Scan crashes and hangs on demand.
+func (nothing) Scan(ctx context.Context, m *scanner.Message) (*scanner.Report, error) {
+	switch {
+	case os.Getenv("MODE") == "broken":
+		return nil, errors.New("I never work")
+	case m.Envelope.From == "crash":
+		os.Exit(7)
+	case m.Envelope.From == "eat":
+		eaten = bytes.Repeat([]byte("x"), 64<<20)
+	case m.Envelope.From == "hang":
+		<-ctx.Done()
+		select {}
+	}
 	return &scanner.Report{}, nil
+}
+
+// scan makes a call about content of that name, whose sender says what the plugin is to do.
+func scan(p *Pool, name, sender string) error {
+	l, err := p.AcquireFor(context.Background(), func() string { return name })
+	if err != nil {
+		return err
+	}
+	stream, err := pluginv1.NewScannerServiceClient(l.Conn()).Scan(l.Context)
+	if err == nil {
+		err = stream.Send(&pluginv1.ScanRequest{Frame: &pluginv1.ScanRequest_Opening{Opening: &pluginv1.ScanOpening{
+			Call: name, Envelope: &pluginv1.Envelope{From: sender},
+		}}})
+	}
+	if err == nil {
+		_, err = stream.CloseAndRecv()
+	}
+	l.Done(err)
+	return err
+}
+
+// until repeats until the answer is yes.
+func until(t *testing.T, what string, yes func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !yes(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not %s", what)
+		}
+	}
 }
 
 func specOf(t *testing.T, mode string) Spec {
@@ -65,16 +112,20 @@ func specOf(t *testing.T, mode string) Spec {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return Spec{
 		Process: pluginprocess.Spec{
-			Name: "test", Executable: executable, Env: map[string]string{"MODE": mode}, StartTimeout: 10 * time.Second, RunDir: dir,
+			Name: "test", Executable: executable, Env: map[string]string{"MODE": mode}, StartTimeout: 10 * time.Second, RunDir: dir, Stage: "/proc/self/exe",
 			Log: hclog.NewNullLogger(),
 		},
-		Concurrency: 2, Timeout: 10 * time.Second, MinBackoff: 10 * time.Millisecond, MaxBackoff: 50 * time.Millisecond,
+		Concurrency: 2, Timeout: 10 * time.Second, Beat: 100 * time.Millisecond,
+		Rules: Rules{
+			MinBackoff: 10 * time.Millisecond, MaxBackoff: 50 * time.Millisecond, Stable: time.Minute, Failures: 1000, Window: time.Minute,
+			Suspension: time.Hour,
+		},
 	}
 }
 
 func startPool(t *testing.T, spec Spec) *Pool {
 	t.Helper()
-	p, err := Start(context.Background(), spec)
+	p, err := New(context.Background(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,12 +154,13 @@ func TestStartRefuses(t *testing.T) {
 	for name, change := range map[string]func(*Spec){
 		"it is bad":                  func(s *Spec) { s.Process.Env["MODE"] = "bad" },
 		"describes itself otherwise": func(s *Spec) { s.Description = other },
+		"self-check":                 func(s *Spec) { s.Process.Env["MODE"] = "broken" },
 		"the pinned one":             func(s *Spec) { s.Process.Digest = "sha256:" + strings.Repeat("0", 64) },
 	} {
 		spec := specOf(t, "good")
 		spec.Instances = 2
 		change(&spec)
-		p, err := Start(context.Background(), spec)
+		p, err := New(context.Background(), spec)
 		if err == nil {
 			p.Stop()
 			t.Errorf("%s: it started", name)
@@ -120,8 +172,8 @@ func TestStartRefuses(t *testing.T) {
 
 func TestWarningsAndSignatures(t *testing.T) {
 	p := startPool(t, specOf(t, "warned"))
-	if len(p.Warnings) != 1 || p.Warnings[0].GetSummary() != "it is warned" || p.Signatures() != "7" {
-		t.Errorf("warnings %v, signatures %q", p.Warnings, p.Signatures())
+	if len(p.Warnings()) != 1 || p.Warnings()[0].GetSummary() != "it is warned" || p.Signatures() != "7" {
+		t.Errorf("warnings %v, signatures %q", p.Warnings(), p.Signatures())
 	}
 }
 
@@ -174,7 +226,7 @@ func TestRestart(t *testing.T) {
 	}
 	open()
 	spec := specOf(t, "good")
-	spec.Process.Env["GATE"] = gate
+	spec.Process.Env["GATE"], spec.Process.Reach.Read = gate, []string{filepath.Dir(gate)}
 	p := startPool(t, spec)
 	kill := func() {
 		t.Helper()

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 
 	"github.com/hashicorp/go-hclog"
@@ -21,6 +22,8 @@ const (
 	maxFields    = 32       // fields of a log line that are kept
 	maxValue     = 1 << 10  // bytes of a field's value
 	tailLines    = 5        // last lines kept for error messages
+	linesAtOnce  = 500      // lines that may come together
+	linesEach    = 100      // lines a second in the long run; what is more is counted and dropped
 )
 
 // output reads what a plugin writes. The first line of standard output goes to go-plugin; everything else is untrusted text that
@@ -30,13 +33,59 @@ type output struct {
 	handshake *io.PipeReader
 	write     *io.PipeWriter
 
-	mu   sync.Mutex
-	last []string
+	mu       sync.Mutex
+	last     []string
+	panicked bool // last begins with what the process died of
+	rate     bucket
 }
 
 func newOutput(log hclog.Logger) *output {
 	r, w := io.Pipe()
-	return &output{log: log, handshake: r, write: w}
+	return &output{log: log, handshake: r, write: w, rate: bucket{left: linesAtOnce}}
+}
+
+// bucket lets so many lines through at once, and so many each second.
+type bucket struct {
+	left    float64
+	at      time.Time
+	dropped int
+}
+
+// take reports whether one more line may pass, and how many were dropped before it.
+func (b *bucket) take(now time.Time) (pass bool, dropped int) {
+	if !b.at.IsZero() {
+		b.left = min(linesAtOnce, b.left+linesEach*now.Sub(b.at).Seconds())
+	}
+	b.at = now
+	if b.left < 1 {
+		b.dropped++
+		return false, 0
+	}
+	b.left--
+	dropped, b.dropped = b.dropped, 0
+	return true, dropped
+}
+
+// admit reports whether a line is to be logged, and logs how many were not since the last that was.
+func (o *output) admit() bool {
+	o.mu.Lock()
+	pass, dropped := o.rate.take(time.Now())
+	o.mu.Unlock()
+	if dropped > 0 {
+		o.log.Warn("the plugin wrote more than is logged", "dropped_lines", dropped)
+	}
+	return pass
+}
+
+// finish logs what was dropped at the end.
+func (o *output) finish() {
+	o.mu.Lock()
+	dropped := o.rate.dropped
+	o.rate.dropped = 0
+	o.mu.Unlock()
+	if dropped > 0 {
+		o.log.Warn("the plugin wrote more than is logged", "dropped_lines", dropped)
+	}
 }
 
 // read starts reading both streams; the returned channel is closed when both have ended.
@@ -54,6 +103,7 @@ func (o *output) read(stdout, stderr io.Reader) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		readers.Wait()
+		o.finish()
 		close(done)
 	}()
 	return done
@@ -66,6 +116,9 @@ func (o *output) readStdout(stdout io.Reader) {
 	first := true
 	eachLine(bufio.NewReaderSize(stdout, 4096), maxLine, func(line string, cut bool) {
 		if !first {
+			if !o.admit() {
+				return
+			}
 			o.log.Info("plugin wrote to standard output", "text", clean(line, maxValue))
 			return
 		}
@@ -104,6 +157,9 @@ func eachLine(r *bufio.Reader, limit int, fn func(line string, cut bool)) {
 // logLine logs one line of standard error: hclog's JSON where it is that, plain text otherwise. No type is taken for granted.
 func (o *output) logLine(line string, cut bool) {
 	o.remember(line)
+	if !o.admit() {
+		return
+	}
 	level, text, fields := parseLine(line)
 	if cut {
 		fields = append(fields, "truncated", true)
@@ -162,9 +218,16 @@ func clean(s string, limit int) string {
 	return quoted[1 : len(quoted)-1]
 }
 
+// remember keeps the last lines, or, where the process panics, the first ones of that.
 func (o *output) remember(line string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.panicked && len(o.last) == tailLines {
+		return
+	}
+	if !o.panicked && plainLevel(line) == hclog.Error {
+		o.panicked, o.last = true, nil
+	}
 	o.last = append(o.last, clean(line, 256))
 	if len(o.last) > tailLines {
 		o.last = o.last[1:]

@@ -28,6 +28,7 @@ import (
 
 // TestMain runs this program as a plugin where MODE says so, and the tests otherwise.
 func TestMain(m *testing.M) {
+	RunStage()
 	if mode := os.Getenv("MODE"); mode != "" {
 		misbehave(mode)
 		return
@@ -53,25 +54,23 @@ func misbehave(mode string) {
 	case "silent":
 		select {}
 	case "tcp":
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err == nil {
-			handshake("tcp", listener.Addr().String())
-		}
+		handshake("tcp", "127.0.0.1:19999") // the sandbox lets it listen nowhere
 		select {}
 	case "outside":
-		socket := filepath.Join(os.Getenv("OUTSIDE"), "s")
-		if _, err := net.Listen("unix", socket); err == nil {
-			handshake("unix", socket)
-		}
+		handshake("unix", filepath.Join(os.Getenv("OUTSIDE"), "s"))
 		select {}
 	case "link":
-		socket := filepath.Join(os.Getenv("OUTSIDE"), "s")
-		_, err := net.Listen("unix", socket)
 		link := filepath.Join(os.Getenv("TMPDIR"), "s")
-		if err == nil && os.Symlink(socket, link) == nil {
+		if os.Symlink(filepath.Join(os.Getenv("OUTSIDE"), "s"), link) == nil {
 			handshake("unix", link)
 		}
 		select {}
+	case "glutton":
+		for kept := map[int][]byte{}; ; {
+			kept[len(kept)] = bytes.Repeat([]byte("x"), 1<<20)
+		}
+	case "probe":
+		probe()
 	case "forks":
 		// A child that keeps the pipes open and outlives its parent.
 		child := exec.Command("/bin/sleep", "1000")
@@ -164,7 +163,8 @@ func specOf(t *testing.T, mode string, log *recorded) Spec {
 	})
 	return Spec{
 		Name: "test", Executable: executable, Env: map[string]string{"MODE": mode}, StartTimeout: 10 * time.Second, RunDir: dir,
-		Log: hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Debug, JSONFormat: true}),
+		Stage: "/proc/self/exe",
+		Log:   hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Debug, JSONFormat: true}),
 	}
 }
 
@@ -208,6 +208,12 @@ func TestBadStarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(outside) })
+	// Somebody else's socket, which the plugin names as its own.
+	listener, err := net.Listen("unix", filepath.Join(outside, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
 	tests := []struct {
 		mode string
 		says string
@@ -249,7 +255,6 @@ func TestBadStarts(t *testing.T) {
 					t.Errorf("its child lives on")
 				}
 			}
-			_ = os.Remove(filepath.Join(outside, "s"))
 		})
 	}
 }

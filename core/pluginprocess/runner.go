@@ -1,9 +1,9 @@
 package pluginprocess
 
 import (
+	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,9 +15,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
+	goplugin "github.com/hashicorp/go-plugin"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,76 +27,48 @@ type processRunner struct {
 	dir          string
 	handshakeEnv []string
 
-	executable *os.File
-	command    *exec.Cmd
-	stdin      *os.File // held open; the plugin ends when it closes
-	output     *output
-	exited     chan struct{}
+	image   *Image
+	command *exec.Cmd
+	stdin   *os.File // held open; the plugin ends when it closes
+	output  *output
+	level   Level
+	cgroup  string // folder, "": none
+	exited  chan struct{}
 
 	mu      sync.Mutex
 	started bool
 	waitErr error
 }
 
-func newRunner(spec Spec, dir string) *processRunner {
-	return &processRunner{spec: spec, dir: dir, exited: make(chan struct{}), output: newOutput(spec.Log)}
+func newRunner(spec Spec, image *Image, dir string) *processRunner {
+	return &processRunner{spec: spec, image: image, dir: dir, exited: make(chan struct{}), output: newOutput(spec.Log)}
 }
 
-// Start runs the executable whose digest was checked: it is opened once, hashed through the open file, and executed through it,
-// so that a file put in its place meanwhile is not what runs.
+// workOf and inboxOf are an instance's folders: one that it may write, with its socket, and one where it finds bodies. They stand side by
+// side because what may be done in a folder may be done in all below it.
+func workOf(dir string) string  { return filepath.Join(dir, "w") }
+func inboxOf(dir string) string { return filepath.Join(dir, "in") }
+
+// Start starts the stage, which becomes the plugin, in the best namespaces that the system permits.
 func (r *processRunner) Start(context.Context) error {
-	if err := r.openExecutable(); err != nil {
-		return err
-	}
-	stdinRead, stdinWrite, err := os.Pipe()
-	if err != nil {
-		return errors.Join(fmt.Errorf("make pipe: %w", err), r.executable.Close())
-	}
-	defer stdinRead.Close()
-	r.stdin = stdinWrite
-	r.command = &exec.Cmd{
-		Path:        "/proc/self/fd/" + strconv.Itoa(int(r.executable.Fd())),
-		Args:        append([]string{r.spec.Executable}, r.spec.Args...),
-		Env:         r.environment(),
-		Dir:         r.dir,
-		Stdin:       stdinRead,
-		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
-	}
-	stdout, err := r.command.StdoutPipe()
-	if err != nil {
-		return fmt.Errorf("make pipe: %w", err)
-	}
-	stderr, err := r.command.StderrPipe()
-	if err != nil {
-		return fmt.Errorf("make pipe: %w", err)
-	}
 	startError := make(chan error)
-	go r.own(stdout, stderr, startError)
+	go r.own(startError)
 	return <-startError
 }
 
 // own is the life of the process. It stays on one thread because Pdeathsig is about the thread that forked, and reads the output
 // to its end before it reaps the process.
-func (r *processRunner) own(stdout, stderr io.ReadCloser, startError chan<- error) {
+func (r *processRunner) own(startError chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	err := r.command.Start()
-	_ = r.executable.Close()
+	stdout, stderr, err := r.launch()
 	if err != nil {
-		_ = r.stdin.Close()
-		startError <- fmt.Errorf("execute %s: %w", r.spec.Executable, err)
+		startError <- err
 		return
 	}
-	r.mu.Lock()
-	r.started = true
-	r.mu.Unlock()
-	if r.spec.Memory > 0 {
-		r.limitMemory()
-	}
-	r.spec.Log.Debug("plugin process started", "pid", r.command.Process.Pid)
+	reading := r.output.read(stdout, stderr)
 	startError <- nil
 
-	reading := r.output.read(stdout, stderr)
 	// A grandchild that keeps the pipes open must not keep the exit from being seen.
 	state, waitErr := r.command.Process.Wait()
 	_ = unix.Kill(-r.command.Process.Pid, unix.SIGKILL)
@@ -108,6 +80,11 @@ func (r *processRunner) own(stdout, stderr io.ReadCloser, startError chan<- erro
 	_ = stderr.Close()
 	r.output.close()
 	<-reading
+	if r.cgroup != "" {
+		if err := os.Remove(r.cgroup); err != nil {
+			r.spec.Log.Warn("removing the control group failed", "error", err)
+		}
+	}
 	r.mu.Lock()
 	if waitErr == nil && !state.Success() {
 		waitErr = errors.New(state.String())
@@ -117,46 +94,147 @@ func (r *processRunner) own(stdout, stderr io.ReadCloser, startError chan<- erro
 	close(r.exited)
 }
 
-func (r *processRunner) openExecutable() error {
-	f, err := os.OpenFile(r.spec.Executable, os.O_RDONLY, 0)
+// launch starts the stage and returns when it has become the plugin, or has said why it cannot.
+func (r *processRunner) launch() (stdout, stderr *os.File, err error) {
+	var ends pipes
+	defer ends.closeTheirs()
+	stdin, stdout, stderr, report := ends.toChild(), ends.fromChild(), ends.fromChild(), ends.fromChild()
+	if ends.err != nil {
+		ends.closeOurs()
+		return nil, nil, fmt.Errorf("make pipe: %w", ends.err)
+	}
+	defer report.Close()
+	if r.spec.Memory > 0 {
+		if root, own, found := ownCgroup(); found {
+			r.cgroup = memoryCgroup(root, own, filepath.Base(r.dir), r.spec.Memory)
+		}
+	}
+	for _, way := range waysApart(len(r.spec.Reach.Ports) > 0) {
+		if r.command, err = r.stage(way, &ends); err != nil {
+			break
+		}
+		r.level = way.level()
+		if err = r.command.Start(); err == nil || way.flags == 0 || !refused(err) {
+			break
+		}
+		r.spec.Log.Debug("the system does not permit these namespaces", "error", err)
+	}
 	if err != nil {
-		return fmt.Errorf("open executable: %w", err)
+		ends.closeOurs()
+		return nil, nil, fmt.Errorf("execute the sandbox stage %s: %w", r.spec.Stage, err)
 	}
-	if r.spec.Digest != "" {
-		digest, err := digestOf(f)
-		if err == nil && digest != r.spec.Digest {
-			err = fmt.Errorf("%w: %s is %s, pinned is %s; run `postern plugin pin` if you trust it",
-				ErrDigest, r.spec.Executable, digest, r.spec.Digest)
-		}
-		if err != nil {
-			return errors.Join(err, f.Close())
-		}
+	ends.closeTheirs()
+	r.mu.Lock()
+	r.started, r.stdin = true, stdin
+	r.mu.Unlock()
+	if err := r.staged(report); err != nil {
+		_ = unix.Kill(-r.command.Process.Pid, unix.SIGKILL)
+		_, _ = r.command.Process.Wait()
+		ends.closeOurs()
+		r.output.close()
+		close(r.exited)
+		return nil, nil, err
 	}
-	r.executable = f
-	return nil
+	return stdout, stderr, nil
 }
 
-// Digest is "sha256:" and the hexadecimal SHA-256 of the file.
-func Digest(path string) (string, error) {
-	f, err := os.Open(path)
+// stage is the command of the stage.
+func (r *processRunner) stage(way namespaces, ends *pipes) (*exec.Cmd, error) {
+	text, err := json.Marshal(settings{
+		Args: append([]string{r.spec.Executable}, r.spec.Args...), Script: r.image.script, Work: workOf(r.dir), Inbox: inboxOf(r.dir),
+		Read: r.spec.Reach.Read, Write: r.spec.Reach.Write, Ports: r.spec.Reach.Ports, Own: way.user,
+		Data: dataLimit(r.spec.Memory), Cgroup: r.cgroup,
+	})
 	if err != nil {
-		return "", fmt.Errorf("digest: %w", err)
+		return nil, fmt.Errorf("write settings of the sandbox: %w", err)
 	}
-	defer f.Close()
-	return digestOf(f)
+	return &exec.Cmd{
+		Path: r.spec.Stage, Args: []string{"postern-sandbox"}, Env: append(r.environment(), stageVariable+"="+string(text)),
+		Dir: workOf(r.dir), Stdin: ends.theirs[0], Stdout: ends.theirs[1], Stderr: ends.theirs[2],
+		ExtraFiles: []*os.File{r.image.file, ends.theirs[3]}, SysProcAttr: way.attributes(),
+	}, nil
 }
 
-func digestOf(f *os.File) (string, error) {
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("digest %s: %w", f.Name(), err)
+// staged reads what the stage tells, to the end: the pipe closes when the plugin is executed.
+func (r *processRunner) staged(report *os.File) error {
+	if err := report.SetReadDeadline(time.Now().Add(r.spec.StartTimeout)); err != nil {
+		return fmt.Errorf("wait for the sandbox stage: %w", err)
 	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+	text, err := io.ReadAll(io.LimitReader(report, 1<<20))
+	if err != nil {
+		return fmt.Errorf("wait for the sandbox stage: %w", err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	for n := 0; ; n++ {
+		var told stageResult
+		err := decoder.Decode(&told)
+		switch {
+		case errors.Is(err, io.EOF) && n > 0:
+			if missing := r.level.Lacks(r.spec.Require); len(missing) > 0 {
+				return lacking(missing)
+			}
+			return nil
+		case errors.Is(err, io.EOF):
+			return fmt.Errorf("the sandbox stage %s ended without a word: it has to call RunStage", r.spec.Stage)
+		case err != nil:
+			return fmt.Errorf("read what the sandbox stage tells: %w", err)
+		case told.Error != "":
+			return fmt.Errorf("set up the sandbox: %s", told.Error)
+		}
+		r.level.Landlock, r.level.Calls, r.level.Memory, r.level.Absent = told.Landlock, told.Calls, told.Memory, told.Absent
+		r.level.Network = r.level.Network || told.Calls && len(r.spec.Reach.Ports) == 0
+		r.level.TCP = r.level.Network || told.TCP && told.Calls
+	}
+}
+
+// pipes are those between host and child.
+type pipes struct {
+	ours, theirs []*os.File
+	err          error
+}
+
+func (p *pipes) add(ours, theirs *os.File, err error) *os.File {
+	if p.err = errors.Join(p.err, err); err == nil {
+		p.ours, p.theirs = append(p.ours, ours), append(p.theirs, theirs)
+	}
+	return ours
+}
+
+func (p *pipes) toChild() *os.File {
+	r, w, err := os.Pipe()
+	return p.add(w, r, err)
+}
+
+func (p *pipes) fromChild() *os.File {
+	r, w, err := os.Pipe()
+	return p.add(r, w, err)
+}
+
+func (p *pipes) closeTheirs() {
+	for _, f := range p.theirs {
+		_ = f.Close()
+	}
+	p.theirs = nil
+}
+
+func (p *pipes) closeOurs() {
+	for _, f := range p.ours {
+		_ = f.Close()
+	}
 }
 
 // environment is what the handshake needs and what the operator gave, and nothing of the host's own.
 func (r *processRunner) environment() []string {
-	env := append([]string{"PATH=/usr/bin:/bin", "TMPDIR=" + r.dir, "LANG=C.UTF-8", "GOGC=200"}, r.handshakeEnv...)
+	env := []string{
+		"PATH=/usr/bin:/bin", "TMPDIR=" + workOf(r.dir), "LANG=C.UTF-8", "GOGC=200",
+		"GOMAXPROCS=" + strconv.Itoa(runtime.GOMAXPROCS(0)), // a control group's share, which cannot be read in the sandbox
+	}
+	for _, variable := range r.handshakeEnv {
+		if !strings.HasPrefix(variable, goplugin.EnvUnixSocketDir+"=") {
+			env = append(env, variable)
+		}
+	}
+	env = append(env, goplugin.EnvUnixSocketDir+"="+workOf(r.dir))
 	if r.spec.Memory > 0 {
 		env = append(env, "GOMEMLIMIT="+strconv.FormatInt(r.spec.Memory*9/10, 10))
 	}
@@ -171,18 +249,16 @@ func (r *processRunner) environment() []string {
 	return env
 }
 
-// addressFloor is the address space beyond its memory that a plugin may reserve: a Go program with C in it takes 1.8 GiB before it does
-// any work, and what a runtime gave back to the system keeps its addresses.
-const addressFloor = 4 << 30
+// dataFloor is what a process may map beyond its memory: each thread of a program with C in it has 8 MiB for its stack, and what a runtime
+// gave back to the system keeps its addresses.
+const dataFloor = 1 << 30
 
-// limitMemory bounds the address space. It is a backstop behind GOMEMLIMIT; where it cannot be set the plugin runs without, and
-// the log says so.
-func (r *processRunner) limitMemory() {
-	limit := uint64(r.spec.Memory) + addressFloor
-	err := unix.Prlimit(r.command.Process.Pid, unix.RLIMIT_AS, &unix.Rlimit{Cur: limit, Max: limit}, nil)
-	if err != nil {
-		r.spec.Log.Warn("limiting the plugin's memory failed", "error", err)
+// dataLimit bounds the private memory of one process, a backstop behind GOMEMLIMIT and beside the control group.
+func dataLimit(memory int64) uint64 {
+	if memory <= 0 {
+		return 0
 	}
+	return uint64(memory) + dataFloor
 }
 
 // PluginToHost refuses every address but a socket in the instance's own folder: the plugin picks what the host dials.
@@ -192,7 +268,7 @@ func (r *processRunner) PluginToHost(network, address string) (string, string, e
 			network, address)
 	}
 	clean := filepath.Clean(address)
-	if !strings.HasPrefix(clean, r.dir+string(filepath.Separator)) {
+	if !strings.HasPrefix(clean, workOf(r.dir)+string(filepath.Separator)) {
 		return "", "", fmt.Errorf("the plugin wants to be reached at %q, outside its own folder", address)
 	}
 	info, err := os.Lstat(clean)
@@ -216,13 +292,17 @@ func (r *processRunner) Kill(context.Context) error {
 	return nil
 }
 
-// shutdown closes standard input, gives the process the grace, kills its group and waits for its end.
-func (r *processRunner) shutdown(grace time.Duration) {
+// killPatience is how long a killed process is waited for. Longer takes only one that hangs in the kernel, which its owner goroutine
+// goes on waiting for.
+const killPatience = 5 * time.Second
+
+// shutdown closes standard input, gives the process the grace, kills its group and waits for its end. It reports whether it ended.
+func (r *processRunner) shutdown(grace time.Duration) bool {
 	r.mu.Lock()
 	started := r.started
 	r.mu.Unlock()
 	if !started {
-		return
+		return true
 	}
 	_ = r.stdin.Close()
 	if grace > 0 {
@@ -230,12 +310,25 @@ func (r *processRunner) shutdown(grace time.Duration) {
 		defer timer.Stop()
 		select {
 		case <-r.exited:
-			return
+			return true
 		case <-timer.C:
 		}
 	}
+	select {
+	case <-r.exited: // its number may be another's by now
+		return true
+	default:
+	}
 	_ = unix.Kill(-r.pid(), unix.SIGKILL)
-	<-r.exited
+	patience := time.NewTimer(killPatience)
+	defer patience.Stop()
+	select {
+	case <-r.exited:
+		return true
+	case <-patience.C:
+		r.spec.Log.Error("a killed plugin process does not end", "pid", r.pid())
+		return false
+	}
 }
 
 // Wait returns when the process has ended.

@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -47,22 +49,32 @@ func (l *loader) loadPlugins() {
 func (l *loader) plugin(block *hcl.Block, d *declared) Plugin {
 	r := l.read(block, shape{
 		required: []string{"command"}, optional: []string{"args", "env", "instances"},
-		blocks: []hcl.BlockHeaderSchema{{Type: "config"}, {Type: "limits"}},
+		blocks: []hcl.BlockHeaderSchema{{Type: "config"}, {Type: "limits"}, {Type: "sandbox"}},
 	})
 	p := Plugin{
 		Name: block.Labels[0], Command: r.filled("command", ""), Args: r.texts("args"), Env: r.environment("env"),
 		Instances: r.number("instances", 1, 1, 64), Config: []byte("{}"), Timeout: 20 * time.Second, Concurrency: 64,
-		StartTimeout: 10 * time.Second, Range: block.DefRange, Ranges: map[string]hcl.Range{},
+		StartTimeout: 10 * time.Second, Memory: defaultMemory, Range: block.DefRange, Ranges: map[string]hcl.Range{},
 	}
 	if d.pinned && d.entry.HasRole(pluginv1.Role_ROLE_OBJECTS) {
 		p.Timeout = 5 * time.Minute // one call fetches all lists
 	}
 	if limits := r.single("limits"); limits != nil {
-		r := l.read(limits, shape{optional: []string{"memory", "timeout", "start_timeout", "concurrency"}})
-		p.Memory = r.size("memory", 0, 16*mib)
+		r := l.read(limits, shape{optional: []string{"memory", "timeout", "start_timeout", "concurrency", "read", "write", "connect"}})
+		p.Memory = r.size("memory", defaultMemory, 16*mib)
 		p.Timeout = r.duration("timeout", p.Timeout, 100*time.Millisecond, 10*time.Minute)
 		p.StartTimeout = r.duration("start_timeout", p.StartTimeout, 100*time.Millisecond, 10*time.Minute)
 		p.Concurrency = r.number("concurrency", p.Concurrency, 1, 10000)
+		p.Grants = r.grants()
+	}
+	if sandbox := r.single("sandbox"); sandbox != nil {
+		r := l.read(sandbox, shape{optional: []string{"require"}})
+		p.Require = list(r, "require", func(text string) (string, error) {
+			if !slices.Contains(plugincatalog.Guards(), text) {
+				return "", fmt.Errorf("the guards are %s", strings.Join(plugincatalog.Guards(), ", "))
+			}
+			return text, nil
+		})
 	}
 	config := r.single("config")
 	if !d.pinned {
@@ -88,6 +100,24 @@ func (l *loader) plugin(block *hcl.Block, d *declared) Plugin {
 		p.Config = text
 	}
 	return p
+}
+
+// defaultMemory is how much a plugin may have where nothing is written: no plugin may have all.
+const defaultMemory = 2 << 30
+
+// grants are what the block allows a plugin beyond the endpoints and paths of its configuration.
+func (r *reader) grants() (out []string) {
+	for _, verb := range []string{"read", "write"} {
+		out = append(out, list(r, verb, func(path string) (string, error) {
+			if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
+				return "", errors.New("a granted path begins with a slash")
+			}
+			return verb + " " + filepath.Clean(path), nil
+		})...)
+	}
+	return append(out, list(r, "connect", func(endpoint string) (string, error) {
+		return "connect " + endpoint, plugincatalog.CheckEndpoint(endpoint)
+	})...)
 }
 
 func (l *loader) json(block *plugincatalog.Block, at hcl.Range) ([]byte, bool) {

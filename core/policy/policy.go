@@ -122,7 +122,11 @@ type Plugin struct {
 	Instances int
 	Config    json.RawMessage
 	Timeout   time.Duration // of one call
-	Memory    int64         // bytes; 0: no limit
+	Memory    int64         // bytes
+	// Grants are what `limits` adds to the endpoints and paths of the configuration: "read PATH", "write PATH", "connect ENDPOINT".
+	Grants []string
+	// Require are the guards of the sandbox without which the plugin is not started.
+	Require []string
 	// Concurrency is how many calls one instance gets at once.
 	Concurrency  int
 	StartTimeout time.Duration

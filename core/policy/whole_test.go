@@ -80,8 +80,9 @@ func TestWholePolicy(t *testing.T) {
 			`{"api_key":"c4nary-s3cret-DDAN_KEY_1","enabled":true,"host":"192.168.0.155","port":443,"preference":10,"timeout":20},` +
 			`{"api_key":"c4nary-s3cret-DDAN_KEY_2","enabled":false,"host":"192.168.0.151","port":443,"preference":20,"timeout":60}]}`,
 			string(plugin(t, p, "ddan").Config)},
-		{"atse limits", []any{int64(1 << 30), 2, 20 * time.Second},
-			[]any{plugin(t, p, "atse").Memory, plugin(t, p, "atse").Instances, plugin(t, p, "atse").Timeout}},
+		{"atse limits", []any{[]string{"read /etc/clamav", "write /var/cache/atse", "connect proxy.example.org:3128"}, []string{"files", "processes"},
+			int64(1 << 30), 2, 20 * time.Second},
+			[]any{plugin(t, p, "atse").Grants, plugin(t, p, "atse").Require, plugin(t, p, "atse").Memory, plugin(t, p, "atse").Instances, plugin(t, p, "atse").Timeout}},
 		{"notification by default to the administrator", []string{"postmaster@example.org"}, p.Notifications["Exception"].To},
 		{"file", "Sender: %SENDER%\n", p.Notifications["VA Risk Mail Notification"].Body},
 		{"low and high at once", []policy.SecurityLevel{"low", "high"},
@@ -158,7 +159,7 @@ func TestDefaults(t *testing.T) {
 			Undeliverable: 720 * time.Hour, HeldBytes: 50 << 30,
 		},
 		Plugins: []policy.Plugin{{
-			Name: "atse", Command: "atse", Instances: 1, Config: json.RawMessage(`{"heuristics":true}`), Timeout: 20 * time.Second,
+			Name: "atse", Command: "atse", Instances: 1, Config: json.RawMessage(`{"heuristics":true}`), Timeout: 20 * time.Second, Memory: 2 << 30,
 			Concurrency: 64, StartTimeout: 10 * time.Second,
 		}},
 		VirtualAnalyzer: &policy.VirtualAnalyzer{

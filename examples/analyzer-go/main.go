@@ -20,7 +20,7 @@ func main() {
 	v := &verdicts{}
 	serve.Main(serve.Plugin{
 		Name: "verdicts", Version: "1.0.0", Summary: "Takes verdicts from a text file.",
-		Config:    schema.Body{Attributes: []schema.Attribute{{Name: "file", Summary: "the file of verdicts", Type: schema.String, Required: true}}},
+		Config:    schema.Body{Attributes: []schema.Attribute{{Name: "file", Summary: "the file of verdicts", Type: schema.Path, Required: true}}},
 		Configure: v.configure, Analyzer: v,
 	})
 }

@@ -57,7 +57,7 @@ func plugin(c *connector) serve.Plugin {
 		Name: "ctd", Version: "1.0.0", Summary: "Fetches lists of suspicious files, URLs, domains and addresses (Connected Threat Defense).",
 		Config: schema.Body{Blocks: []schema.Block{
 			{
-				Name: "control_manager", Summary: "the user-defined suspicious objects of Control Manager or Apex Central", Labels: []string{"url"}, Repeated: true,
+				Name: "control_manager", Summary: "the user-defined suspicious objects of Control Manager or Apex Central", Labels: []string{"url"}, Repeated: true, Endpoint: "{url}",
 				Body: schema.Body{Attributes: with(reached(),
 					schema.Attribute{Name: "application_id", Summary: "of the automation API", Type: schema.String, Required: true},
 					schema.Attribute{Name: "api_key", Summary: "of the automation API", Type: schema.String, Required: true, Sensitive: true},

@@ -43,7 +43,7 @@ func plugin(c *connector) serve.Plugin {
 				Type: schema.Number, Default: -1, Max: schema.Bound(-1),
 			}},
 			Blocks: []schema.Block{{
-				Name: "server", Summary: "an appliance", Labels: []string{"host"}, Required: true, Repeated: true,
+				Name: "server", Summary: "an appliance", Labels: []string{"host"}, Required: true, Repeated: true, Endpoint: "{host}:{port}",
 				Body: schema.Body{Attributes: append([]schema.Attribute{
 					{Name: "port", Summary: "of the web service", Type: schema.Number, Default: 443, Min: schema.Bound(1), Max: schema.Bound(65535)},
 					{Name: "api_key", Summary: "as the appliance shows it in Help > About", Type: schema.String, Required: true, Sensitive: true},

@@ -58,6 +58,9 @@ type Block struct {
 	Body     Body
 	Required bool
 	Repeated bool
+	// Endpoint is what each such block is granted to connect to where no attribute of the type Endpoint says it: names of labels and
+	// attributes in braces, such as "{host}:{port}".
+	Endpoint string
 }
 
 // Bound is a helper for Attribute.Min and Max.
@@ -84,6 +87,7 @@ func (b Body) Wire() *pluginv1.Schema {
 	for _, n := range b.Blocks {
 		out.Blocks = append(out.Blocks, &pluginv1.Block{
 			Name: n.Name, Summary: n.Summary, Labels: n.Labels, Body: n.Body.Wire(), Required: n.Required, Repeated: n.Repeated,
+			Endpoint: n.Endpoint,
 		})
 	}
 	return out

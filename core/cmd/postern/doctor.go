@@ -33,7 +33,7 @@ Exit codes: 0 nothing fails (there may be warnings), 1 something does.`,
 				return err
 			}
 			findings := doctor.Examine(cmd.Context(), doctor.Options{
-				Folder: a.config, StateDir: a.stateDir, PluginDir: a.pluginDir, Now: time.Now, Log: log,
+				Folder: a.config, StateDir: a.stateDir, PluginDir: a.pluginDir, Stage: stage, Now: time.Now, Log: log,
 			})
 			unwell := false
 			encoder := json.NewEncoder(a.out)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/postern-mail/postern/core/host"
 	"github.com/postern-mail/postern/core/observe"
+	"github.com/postern-mail/postern/core/pluginprocess"
 	"github.com/postern-mail/postern/core/store"
 )
 
@@ -33,10 +34,14 @@ const (
 	exitNotFound = 4 // there is no such message or copy
 )
 
+// stage is this program, which begins as the sandbox of a plugin where it is told so.
+const stage = "/proc/self/exe"
+
 // gcPercent lets the heap grow more between collections than Go does by itself: what lives is small, what passes through is not.
 const gcPercent = 400
 
 func main() {
+	pluginprocess.RunStage()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -108,7 +113,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 3 the policy has errors, 4 n
 	flags.BoolVar(&a.logJSON, "log-json", os.Getenv("POSTERN_LOG_FORMAT") == "json", "write diagnostics as JSON (POSTERN_LOG_FORMAT=json)")
 	root.AddCommand(
 		newServe(a), newValidate(a), newScan(a), newLog(a), newTrack(a), newExplain(a), newQueue(a), newPolicy(a), newPlugin(a),
-		newCache(a), newAnalyzer(a), newObjects(a), newHunt(a), newDoctor(a),
+		newCache(a), newAnalyzer(a), newObjects(a), newHunt(a), newDoctor(a), newReload(a), newRollback(a),
 	)
 	for _, area := range areas() {
 		root.AddCommand(newArea(a, area))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/postern-mail/postern/core/host"
 	"github.com/postern-mail/postern/core/plugincatalog"
+	"github.com/postern-mail/postern/core/pluginpool"
 	"github.com/postern-mail/postern/core/pluginprocess"
 	"github.com/postern-mail/postern/core/policy"
 	"github.com/postern-mail/postern/core/store"
@@ -29,13 +31,15 @@ func newPlugin(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			pinned, err := host.Pin(cmd.Context(), a.config, args, log)
+			pinned, err := host.Pin(cmd.Context(), a.config, stage, args, log)
 			for _, entry := range pinned {
 				fmt.Fprintf(a.out, "%s %s %s\n", entry.Name, entry.Description.GetVersion(), entry.Digest)
 			}
 			return err
 		},
-	}, newPluginList(a), newPluginDescribe(a), newPluginVerify(a))
+	}, newPluginList(a), newPluginDescribe(a), newPluginVerify(a), newPluginSwap(a), newPluginShadow(a),
+		newPluginDo(a, "rollback", "Put the executable back that was swapped out last"),
+		newPluginDo(a, "restart", "Start a plugin's processes anew, also where it is suspended"))
 	return cmd
 }
 
@@ -50,15 +54,19 @@ type pluginRow struct {
 	Digest   string   `json:"digest"`
 	Summary  string   `json:"summary"`
 	Instance int      `json:"instances"`
+	// State is one word for each instance of a running gateway, and Sandbox what holds them there.
+	State    []string `json:"state,omitempty"`
+	Sandbox  []string `json:"sandbox,omitempty"`
+	Restarts int      `json:"restarts,omitempty"`
 }
 
 func newPluginList(a *app) *cobra.Command {
 	var f format
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the policy's plugins: what each is, sees of a message, and was granted",
+		Short: "List the policy's plugins: what each is, sees of a message, and was granted; of a running gateway, how they are",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.configuration()
 			if err != nil {
 				return err
@@ -71,6 +79,13 @@ func newPluginList(a *app) *cobra.Command {
 				}
 				rows = append(rows, row)
 			}
+			answer, err := host.Command(cmd.Context(), host.StateDir(a.stateDir, c.Policy), http.MethodGet, "/plugins", "")
+			switch {
+			case err == nil:
+				addStates(rows, answer.Plugins)
+			case !errors.Is(err, host.ErrNotRunning):
+				fmt.Fprintf(a.errOut, "postern: how the plugins are is not known: %v\n", err)
+			}
 			return table(a, f, rows, []column[pluginRow]{
 				{name: "name", value: func(r *pluginRow) any { return r.Name }},
 				{name: "version", value: func(r *pluginRow) any { return r.Version }},
@@ -79,6 +94,9 @@ func newPluginList(a *app) *cobra.Command {
 				{name: "sees", value: func(r *pluginRow) any { return r.Sees }},
 				{name: "grants", value: func(r *pluginRow) any { return r.Grants }},
 				{name: "limits", value: func(r *pluginRow) any { return r.Limits }},
+				{name: "state", value: func(r *pluginRow) any { return r.State }},
+				{name: "sandbox", value: func(r *pluginRow) any { return r.Sandbox }},
+				{name: "restarts", value: func(r *pluginRow) any { return r.Restarts }, detail: true},
 				{name: "digest", value: func(r *pluginRow) any { return r.Digest }, detail: true},
 				{name: "summary", value: func(r *pluginRow) any { return r.Summary }, detail: true},
 			})
@@ -88,12 +106,30 @@ func newPluginList(a *app) *cobra.Command {
 	return cmd
 }
 
+// addStates tells how the instances of the running gateway are.
+func addStates(rows []pluginRow, running []pluginpool.Status) {
+	for i := range rows {
+		for _, status := range running {
+			if status.Name != rows[i].Name {
+				continue
+			}
+			for _, state := range status.States {
+				rows[i].State = append(rows[i].State, string(state))
+			}
+			rows[i].Sandbox, rows[i].Restarts = status.Sandbox.Guards(), status.Restarts
+			if status.Digest != rows[i].Digest {
+				rows[i].State = append(rows[i].State, "not what is pinned: reload")
+			}
+		}
+	}
+}
+
 func rowOf(p *policy.Plugin, catalog plugincatalog.Catalog) (pluginRow, error) {
 	entry := catalog[p.Name]
 	d := entry.Description
-	grants, err := plugincatalog.Grants(d.GetConfig(), p.Config)
+	grants, err := host.GrantsOf(p, entry)
 	if err != nil {
-		return pluginRow{}, fmt.Errorf("plugin %s: %w", p.Name, err)
+		return pluginRow{}, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Env)) {
 		grants = append(grants, "environment "+name)
@@ -216,7 +252,7 @@ func newPluginVerify(a *app) *cobra.Command {
 			var failed error
 			for i := range c.Policy.Plugins {
 				p := &c.Policy.Plugins[i]
-				path := host.CommandPath(a.pluginDir, p.Command)
+				path := host.Executable(a.pluginDir, p, c.Catalog[p.Name])
 				digest, err := pluginprocess.Digest(path)
 				if err == nil && digest != c.Catalog[p.Name].Digest {
 					err = fmt.Errorf("%s: %w: it is %s, pinned is %s", path, pluginprocess.ErrDigest, digest, c.Catalog[p.Name].Digest)

@@ -45,7 +45,7 @@ sandbox is known here: what would be held is shown as waiting. With --json one o
 				return err
 			}
 			warned := len(c.Diags)
-			previewer, err := host.NewPreviewer(cmd.Context(), c, a.pluginDir, time.Now, log)
+			previewer, err := host.NewPreviewer(cmd.Context(), c, a.pluginDir, stage, time.Now, log)
 			c.Diags = c.Diags[warned:]
 			if err := errors.Join(err, c.Write(a.errOut, terminal(a.errOut))); err != nil {
 				return err

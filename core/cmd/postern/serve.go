@@ -15,12 +15,15 @@ import (
 )
 
 func newServe(a *app) *cobra.Command {
-	var drain time.Duration
+	var (
+		drain time.Duration
+		watch string
+	)
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the gateway",
-		Long: `Run the gateway until SIGTERM or SIGINT, which drain it. SIGHUP reads the configuration again: where something is
-wrong with it the old one goes on serving.`,
+		Long: `Run the gateway until SIGTERM or SIGINT, which drain it. SIGHUP, like postern reload, reads the configuration
+again: where something is wrong with it the old one goes on serving.`,
 		Args: cobra.ExactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := a.logger()
@@ -31,7 +34,8 @@ wrong with it the old one goes on serving.`,
 			signal.Notify(hangups, syscall.SIGHUP)
 			defer signal.Stop(hangups)
 			h, err := host.Start(cmd.Context(), host.Options{
-				Folder: a.config, StateDir: a.stateDir, PluginDir: a.pluginDir, Drain: drain, Now: time.Now, Log: log, Version: version,
+				Folder: a.config, StateDir: a.stateDir, PluginDir: a.pluginDir, WatchDir: watch, Stage: stage,
+				Drain: drain, Now: time.Now, Log: log, Version: version,
 				Diagnosed: func(c *host.Configuration) {
 					if err := c.Write(a.errOut, terminal(a.errOut)); err != nil {
 						log.Error("printing diagnostics failed", "error", err)
@@ -49,7 +53,7 @@ wrong with it the old one goes on serving.`,
 			for {
 				select {
 				case <-hangups:
-					if err := h.Reload(cmd.Context()); err != nil {
+					if _, err := h.Reload(cmd.Context()); err != nil {
 						log.Error("the configuration was not changed", "error", err)
 					}
 				case <-cmd.Context().Done():
@@ -62,6 +66,7 @@ wrong with it the old one goes on serving.`,
 			}
 		},
 	}
+	cmd.Flags().StringVar(&watch, "watch", os.Getenv("POSTERN_WATCH"), "folder whose new files are swapped in as plugins (POSTERN_WATCH)")
 	cmd.Flags().DurationVar(&drain, "drain", 30*time.Second, "how long sessions under way may take at the end")
 	return cmd
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/postern-mail/postern/core/host"
 	"github.com/postern-mail/postern/core/message"
 	"github.com/postern-mail/postern/core/objects"
+	"github.com/postern-mail/postern/core/plugincatalog"
 	"github.com/postern-mail/postern/core/pluginpool"
 	"github.com/postern-mail/postern/core/pluginprocess"
 	"github.com/postern-mail/postern/core/store"
@@ -140,10 +141,12 @@ func newTrouble(ctx context.Context, e *env) (t *trouble, err error) {
 		return t, err
 	}
 	log := hclog.NewNullLogger()
-	t.pool, err = pluginpool.Start(ctx, pluginpool.Spec{
-		Process:   pluginprocess.Spec{Name: "ctd", Executable: executable, Digest: digest, StartTimeout: patience, RunDir: run, Log: log},
+	t.pool, err = pluginpool.New(ctx, pluginpool.Spec{
+		Process: pluginprocess.Spec{Name: "ctd", Executable: executable, Digest: digest, Stage: "/proc/self/exe", StartTimeout: patience, RunDir: run, Log: log,
+			Reach: plugincatalog.ReachOf([]string{"read " + filepath.Dir(t.file), "connect " + t.servers.URL}),
+		},
 		Configure: &pluginv1.ConfigureRequest{ConfigJson: string(config)}, Instances: 1, Concurrency: 1, Timeout: patience,
-		MinBackoff: time.Second, MaxBackoff: time.Second,
+		Rules: pluginpool.DefaultRules(),
 	})
 	if err != nil {
 		return t, err

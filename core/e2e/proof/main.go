@@ -13,6 +13,8 @@ import (
 	"os/signal"
 	"syscall"
 	"text/tabwriter"
+
+	"github.com/postern-mail/postern/core/pluginprocess"
 )
 
 // proof is one claim.
@@ -50,6 +52,12 @@ func proofs() []proof {
 		{"objects-million", "a list of 1,000,000 objects: there within 2 minutes, 128 bytes of memory each, 10 microseconds a lookup, and the p99 of mail not doubled while it is fetched and swapped", false, false, objectsMillion},
 		{"feed-trouble", "a source that fails, breaks off, is empty or ten times as long, has an expired certificate or leads to a metadata service, for an hour: the last good list serves", false, true, feedTrouble},
 		{"sync-failover", "two gateways with one PostgreSQL: one synchronises, both match; when it is killed the other takes over within one interval", false, true, syncFailover},
+		{"hostile-plugin", "24 ways to misbehave: each meets plugin_unavailable or is refused in time, no verdict passes to another message, the host grows by 64 MiB at most", false, true, hostilePlugin},
+		{"hot-swap", "1,000 hot swaps under load (50 in the tests): no message failed, deferred, doubled or judged by two generations; p99 grows by less than 50 ms; every old process is gone", false, true, hotSwap},
+		{"bad-swap", "a swap that is wrong in any of eight ways is refused with the reason, and the old version serves on, no message touched", false, true, badSwap},
+		{"orphans", "the gateway is killed 20 times: after 5 s none of its processes is left", false, true, orphans},
+		{"sandbox", "as root and as an unprivileged user: no forbidden file, environment, network, ptrace or signal", false, false, goTest("./core/pluginprocess", "(TestSandbox|TestGrantedPort|TestUnprivileged|TestStartTime)")},
+		{"call-cost", "a call through the pool takes at most 1.5 times as long as a bare gRPC call on a unix socket", false, false, callCost},
 		{"plugin-killed", "a plugin killed while it looks at a message leads to the exception, and the next message is served", false, true, pluginKilled},
 	}
 }
@@ -58,6 +66,7 @@ func proofs() []proof {
 type env struct {
 	bin, corpora string
 	scratch      string // an empty folder
+	short        bool   // it is one of many tests
 	out          io.Writer
 }
 
@@ -76,6 +85,7 @@ func goTest(pkg, name string) func(context.Context, *env) error {
 var errShort = errors.New("the figures fall short of the claim")
 
 func main() {
+	pluginprocess.RunStage()
 	e := &env{out: os.Stdout}
 	flag.StringVar(&e.bin, "bin", "bin", "folder of the built programs")
 	flag.StringVar(&e.corpora, "corpora", "", "folder of mail corpora")
@@ -85,6 +95,8 @@ func main() {
 	switch {
 	case flag.NArg() == 0:
 		list()
+	case flag.Arg(0) == bareServer:
+		exit(runBareServer(flag.Arg(1)))
 	case flag.Arg(0) == bareRelay:
 		exit(runBareRelay(ctx, flag.Arg(1)))
 	default:

@@ -16,7 +16,7 @@ func TestQuickProofs(t *testing.T) {
 			continue
 		}
 		t.Run(p.name, func(t *testing.T) {
-			if err := run(t.Context(), &env{bin: bin, out: t.Output()}, p); err != nil {
+			if err := run(t.Context(), &env{bin: bin, out: t.Output(), short: true}, p); err != nil {
 				t.Error(err)
 			}
 		})

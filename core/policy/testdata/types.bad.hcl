@@ -36,7 +36,12 @@ plugin "filetype" {
   instances = 1.5
   env       = ["A=B"]
   limits {
-    memory = "lots"
+    memory  = "lots"
+    read    = ["relative"]
+    connect = ["nowhere"]
+  }
+  sandbox {
+    require = ["everything"]
   }
 }
 plugin "actions" {

@@ -67,6 +67,12 @@ plugin "atse" {
   limits {
     memory  = "1GiB"
     timeout = "20s"
+    read    = ["/etc/clamav/"]
+    write   = ["/var/cache/atse"]
+    connect = ["proxy.example.org:3128"]
+  }
+  sandbox {
+    require = ["files", "processes"]
   }
 }
 plugin "snap" {

@@ -1317,13 +1317,16 @@ func (x *Attribute) GetMax() float64 {
 }
 
 type Block struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Summary       string                 `protobuf:"bytes,2,opt,name=summary,proto3" json:"summary,omitempty"`
-	Labels        []string               `protobuf:"bytes,3,rep,name=labels,proto3" json:"labels,omitempty"` // names of the labels, which are sent as attributes
-	Body          *Schema                `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
-	Required      bool                   `protobuf:"varint,5,opt,name=required,proto3" json:"required,omitempty"`
-	Repeated      bool                   `protobuf:"varint,6,opt,name=repeated,proto3" json:"repeated,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Summary  string                 `protobuf:"bytes,2,opt,name=summary,proto3" json:"summary,omitempty"`
+	Labels   []string               `protobuf:"bytes,3,rep,name=labels,proto3" json:"labels,omitempty"` // names of the labels, which are sent as attributes
+	Body     *Schema                `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	Required bool                   `protobuf:"varint,5,opt,name=required,proto3" json:"required,omitempty"`
+	Repeated bool                   `protobuf:"varint,6,opt,name=repeated,proto3" json:"repeated,omitempty"`
+	// endpoint is what each such block is granted to connect to where no attribute says it alone: the names of its labels and attributes
+	// in braces, such as "{host}:{port}".
+	Endpoint      string `protobuf:"bytes,7,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1398,6 +1401,13 @@ func (x *Block) GetRepeated() bool {
 		return x.Repeated
 	}
 	return false
+}
+
+func (x *Block) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
 }
 
 type ConfigureRequest struct {
@@ -4502,14 +4512,15 @@ const file_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x03min\x18\b \x01(\x01H\x00R\x03min\x88\x01\x01\x12\x15\n" +
 	"\x03max\x18\t \x01(\x01H\x01R\x03max\x88\x01\x01B\x06\n" +
 	"\x04_minB\x06\n" +
-	"\x04_max\"\xac\x01\n" +
+	"\x04_max\"\xc8\x01\n" +
 	"\x05Block\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\asummary\x18\x02 \x01(\tR\asummary\x12\x16\n" +
 	"\x06labels\x18\x03 \x03(\tR\x06labels\x12%\n" +
 	"\x04body\x18\x04 \x01(\v2\x11.plugin.v1.SchemaR\x04body\x12\x1a\n" +
 	"\brequired\x18\x05 \x01(\bR\brequired\x12\x1a\n" +
-	"\brepeated\x18\x06 \x01(\bR\brepeated\"u\n" +
+	"\brepeated\x18\x06 \x01(\bR\brepeated\x12\x1a\n" +
+	"\bendpoint\x18\a \x01(\tR\bendpoint\"u\n" +
 	"\x10ConfigureRequest\x12\x1f\n" +
 	"\vconfig_json\x18\x01 \x01(\tR\n" +
 	"configJson\x12*\n" +

@@ -1,0 +1,4 @@
+rule "Marked" {
+  scan "hostile" {}
+  action "mark" {}
+}

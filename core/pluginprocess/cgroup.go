@@ -1,0 +1,70 @@
+package pluginprocess
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// memoryCgroup makes a control group with the limit beside the host's own, and returns its folder; "" where the system has not
+// delegated the memory of a folder to this user, as systemd does by `Delegate=memory` with `DelegateSubgroup=`.
+func memoryCgroup(root, own, name string, limit int64) string {
+	parent := filepath.Dir(filepath.Join(root, own))
+	if !strings.HasPrefix(parent, root) || !delegated(parent) {
+		return ""
+	}
+	controllers, err := os.ReadFile(filepath.Join(parent, "cgroup.subtree_control"))
+	if err != nil || !strings.Contains(" "+strings.TrimSpace(string(controllers))+" ", " memory ") {
+		return ""
+	}
+	folder := filepath.Join(parent, "plugin-"+name)
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		return ""
+	}
+	if err := os.WriteFile(filepath.Join(folder, "memory.max"), []byte(strconv.FormatInt(limit, 10)), 0o644); err != nil {
+		_ = os.Remove(folder)
+		return ""
+	}
+	// Older kernels lack these; the limit holds without.
+	_ = os.WriteFile(filepath.Join(folder, "memory.swap.max"), []byte("0"), 0o644)
+	_ = os.WriteFile(filepath.Join(folder, "memory.oom.group"), []byte("1"), 0o644)
+	return folder
+}
+
+// delegated reports whether systemd has marked the folder as another's to manage.
+func delegated(folder string) bool {
+	value := make([]byte, 8)
+	for _, name := range []string{"user.delegate", "trusted.delegate"} {
+		if n, err := unix.Getxattr(folder, name, value); err == nil && string(value[:n]) == "1" {
+			return true
+		}
+	}
+	return false
+}
+
+// ownCgroup is where the unified hierarchy is mounted and where in it this process is; false where there is none.
+func ownCgroup() (root, own string, found bool) {
+	groups, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", "", false
+	}
+	for line := range strings.Lines(string(groups)) {
+		if path, unified := strings.CutPrefix(strings.TrimSpace(line), "0::"); unified {
+			own = path
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil || own == "" {
+		return "", "", false
+	}
+	for line := range strings.Lines(string(mounts)) {
+		before, after, _ := strings.Cut(line, " - ")
+		if fields := strings.Fields(before); strings.HasPrefix(after, "cgroup2 ") && len(fields) > 4 {
+			return fields[4], own, true
+		}
+	}
+	return "", "", false
+}
