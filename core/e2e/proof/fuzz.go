@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -23,6 +23,8 @@ const (
 	fuzzMinimize = "100x"
 	// fuzzGrace is how long building and minimising may take beyond the time for trying.
 	fuzzGrace = 3 * time.Minute
+	// fuzzAttempts is how often a target is tried where the tool failed, not the target.
+	fuzzAttempts = 3
 	// seedTimes is how many times as long a target has whose seeds alone took all of it.
 	seedTimes    = 4
 	nothingTried = "NOTHING WAS TRIED"
@@ -30,11 +32,22 @@ const (
 
 // readerPackages are those that read bytes from outside, below the module's root. Each has to have a target.
 func readerPackages() []string {
-	return []string{"core/content", "core/delivery", "core/intake", "core/mailauth", "core/objects", "core/plugincatalog", "core/pluginprocess", "core/policy",
-		"core/rewrite", "core/store", "plugins/atse", "plugins/cape", "plugins/ctd", "plugins/ddan", "plugins/filename", "plugins/filetype", "plugins/snap", "plugins/unpack"}
+	return []string{"core/content", "core/delivery", "core/intake", "core/mailauth", "core/plugincatalog", "core/pluginprocess", "core/policy",
+		"core/rewrite", "core/store", "core/objects", "plugins/atse", "plugins/cape", "plugins/ctd", "plugins/ddan", "plugins/filename", "plugins/filetype", "plugins/snap", "plugins/unpack"}
 }
 
-type fuzzTarget struct{ pkg, name string }
+// fuzzPackage is a package with targets, whose tests are built once for all of them.
+type fuzzPackage struct {
+	path, folder string
+	targets      []string
+	binary       string
+	cache        string // of inputs that reached new code
+}
+
+type fuzzTarget struct {
+	pkg  *fuzzPackage
+	name string
+}
 
 // fuzzed is what became of a target.
 type fuzzed struct {
@@ -54,13 +67,19 @@ func fuzz(ctx context.Context, e *env) error {
 			return fmt.Errorf("read FUZZTIME: %w", err)
 		}
 	}
-	targets, err := fuzzTargets(ctx)
+	packages, err := fuzzPackages(ctx, e.scratch)
 	if err != nil {
 		return err
 	}
+	var targets []fuzzTarget
+	for _, p := range packages {
+		for _, name := range p.targets {
+			targets = append(targets, fuzzTarget{p, name})
+		}
+	}
 	short := false
 	for _, reader := range readerPackages() {
-		if !slices.ContainsFunc(targets, func(t fuzzTarget) bool { return strings.HasSuffix(t.pkg, "/"+reader) }) {
+		if !slices.ContainsFunc(targets, func(t fuzzTarget) bool { return strings.HasSuffix(t.pkg.path, "/"+reader) }) {
 			e.printf("%s reads bytes from outside and has no fuzz target", reader)
 			short = true
 		}
@@ -82,7 +101,7 @@ func fuzz(ctx context.Context, e *env) error {
 				mu.Unlock()
 				r := t.run(ctx, each)
 				mu.Lock()
-				e.printf("%-64s %10s executions %s", t.pkg+" "+t.name, r.executions, r.failed)
+				e.printf("%-64s %10s executions %s", t.pkg.path+" "+t.name, r.executions, r.failed)
 				if r.crash != "" {
 					e.printf("    the input: %s in that package", r.crash)
 				}
@@ -101,57 +120,75 @@ func fuzz(ctx context.Context, e *env) error {
 	return nil
 }
 
-// fuzzTargets lists the targets of all packages. `go test -list` prints a package's targets and then the package.
-func fuzzTargets(ctx context.Context) ([]fuzzTarget, error) {
-	command := exec.CommandContext(ctx, "go", "test", "-list", "^Fuzz", "./...")
-	command.Stderr = os.Stderr
-	out, err := command.Output()
+// fuzzPackages lists the packages with targets and builds their tests. `go test -list` prints a package's targets and then the package.
+func fuzzPackages(ctx context.Context, scratch string) ([]*fuzzPackage, error) {
+	out, err := goCommand(ctx, "test", "-list", "^Fuzz", "./...")
 	if err != nil {
 		return nil, fmt.Errorf("list fuzz targets: %w", err)
 	}
-	var targets []fuzzTarget
+	cache, err := goCommand(ctx, "env", "GOCACHE")
+	if err != nil {
+		return nil, fmt.Errorf("list fuzz targets: %w", err)
+	}
+	var packages []*fuzzPackage
 	var names []string
-	lines := bufio.NewScanner(bytes.NewReader(out))
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
+	for line := range strings.Lines(out) {
+		fields := strings.Fields(line)
 		switch {
 		case len(fields) == 1 && strings.HasPrefix(fields[0], "Fuzz"):
 			names = append(names, fields[0])
-		case len(fields) >= 2 && fields[0] == "ok":
-			for _, name := range names {
-				targets = append(targets, fuzzTarget{pkg: fields[1], name: name})
+		case len(fields) >= 2 && fields[0] == "ok" && len(names) > 0:
+			p := &fuzzPackage{path: fields[1], targets: names, binary: filepath.Join(scratch, fmt.Sprint("fuzz", len(packages)))}
+			p.cache = filepath.Join(strings.TrimSpace(cache), "fuzz", filepath.FromSlash(p.path))
+			folder, err := goCommand(ctx, "list", "-f", "{{.Dir}}", p.path)
+			if err != nil {
+				return nil, fmt.Errorf("find %s: %w", p.path, err)
 			}
-			names = nil
+			p.folder = strings.TrimSpace(folder)
+			if _, err := goCommand(ctx, "test", "-c", "-fuzz=.", "-o", p.binary, p.path); err != nil {
+				return nil, fmt.Errorf("build the tests of %s: %w", p.path, err)
+			}
+			packages, names = append(packages, p), nil
 		}
 	}
-	if len(names) > 0 || len(targets) == 0 {
+	if len(names) > 0 || len(packages) == 0 {
 		return nil, errors.New("list fuzz targets: the output of go test is not understood")
 	}
-	return targets, lines.Err()
+	return packages, nil
 }
 
-// run tries one target. That the end of the time itself is reported as a failure, without an input, is a fault of the tool: it is then
-// tried once more.
+func goCommand(ctx context.Context, arguments ...string) (string, error) {
+	command := exec.CommandContext(ctx, "go", arguments...)
+	command.Stderr = os.Stderr
+	out, err := command.Output()
+	return string(out), err
+}
+
+// run tries one target. That the end of the time itself is reported as a failure, without an input, is a fault of the tool, seen most on a
+// busy machine: it is then tried again.
 func (t fuzzTarget) run(ctx context.Context, each time.Duration) fuzzed {
-	r, out := t.try(ctx, each)
-	switch {
-	case r.failed == nothingTried: // the time was over before the seeds were read
-		r, out = t.try(ctx, seedTimes*each)
-	case r.failed != "" && r.crash == "" && strings.Contains(out, "context deadline exceeded") && !strings.Contains(out, "panic"):
-		r, out = t.try(ctx, each)
+	for attempt := 1; ; attempt++ {
+		r, out := t.try(ctx, each)
+		switch again := attempt < fuzzAttempts; {
+		case again && r.failed == nothingTried: // the time was over before the seeds were read
+			each = seedTimes * each
+		case again && r.failed != "" && r.crash == "" && strings.Contains(out, "context deadline exceeded") && !strings.Contains(out, "panic"):
+		default:
+			if r.failed != "" {
+				r.failed += "\n" + indent(out)
+			}
+			return r
+		}
 	}
-	if r.failed != "" {
-		r.failed += "\n" + indent(out)
-	}
-	return r
 }
 
 func (t fuzzTarget) try(ctx context.Context, each time.Duration) (fuzzed, string) {
 	ctx, cancel := context.WithTimeout(ctx, each+fuzzGrace)
 	defer cancel()
 	var out bytes.Buffer
-	command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", each.String(), "-parallel", "1",
-		"-fuzzminimizetime", fuzzMinimize, t.pkg)
+	command := exec.CommandContext(ctx, t.pkg.binary, "-test.run", "^$", "-test.fuzz", "^"+t.name+"$", "-test.fuzztime", each.String(),
+		"-test.parallel", "1", "-test.fuzzminimizetime", fuzzMinimize, "-test.fuzzcachedir", t.pkg.cache)
+	command.Dir = t.pkg.folder
 	command.Stdout, command.Stderr = &out, &out
 	// The workers are the children of a child: they end with it.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
