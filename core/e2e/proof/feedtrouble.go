@@ -142,7 +142,7 @@ func newTrouble(ctx context.Context, e *env) (t *trouble, err error) {
 	}
 	log := hclog.NewNullLogger()
 	t.pool, err = pluginpool.New(ctx, pluginpool.Spec{
-		Process: pluginprocess.Spec{Name: "ctd", Executable: executable, Digest: digest, Stage: "/proc/self/exe", StartTimeout: patience, RunDir: run, Log: log,
+		Process: pluginprocess.Spec{Name: "ctd", Executable: executable, Digest: digest, Stage: filepath.Join(filepath.Dir(executable), "postern"), StartTimeout: patience, RunDir: run, Log: log,
 			Reach: plugincatalog.ReachOf([]string{"read " + filepath.Dir(t.file), "connect " + t.servers.URL}),
 		},
 		Configure: &pluginv1.ConfigureRequest{ConfigJson: string(config)}, Instances: 1, Concurrency: 1, Timeout: patience,
