@@ -59,7 +59,7 @@ func TestSecrets(t *testing.T) {
 	environments(t, site, &written)
 	for _, arguments := range [][]string{
 		{"validate"}, {"policy", "show"}, {"plugin", "list"}, {"plugin", "list", "--json"}, {"plugin", "describe", filepath.Join(bin, "postern-ddan")},
-		{"doctor"}, {"queue", "list", "virtual-analyzer", "--json"}, {"analyzer", "status"}, {"log", "query", "policy", "--json"},
+		{"doctor"}, {"queue", "list", "virtual-analyzer", "--json"}, {"analyzer", "status"}, {"log", "query", "--json"}, {"objects", "status"},
 	} {
 		command(append(arguments, "--log-level", "trace")...)
 	}

@@ -106,7 +106,8 @@ func (b *Builder) pool(ctx context.Context, p *policy.Plugin, c *Configuration) 
 	if err != nil {
 		return nil, false, err
 	}
-	key, err := poolKey(&spec)
+	granted := grantedBy(spec.Process.Reach)
+	key, err := poolKey(&spec, granted)
 	if err != nil {
 		return nil, false, err
 	}
@@ -133,7 +134,7 @@ func (b *Builder) pool(ctx context.Context, p *policy.Plugin, c *Configuration) 
 	if err != nil {
 		return nil, false, err
 	}
-	return b.pools.add(key, pool, seen), false, nil
+	return b.pools.add(&sharedPool{key: key, pool: pool, seen: seen, granted: granted}), false, nil
 }
 
 func startFailure(p *policy.Plugin, err error) *hcl.Diagnostic {

@@ -170,6 +170,7 @@ func (h *Host) work(ctx context.Context) error {
 	h.workers.Go(func() { h.gate.Run(h.life) })
 	h.workers.Go(func() { h.desk.Run(h.life) })
 	h.workers.Go(h.drainJournal)
+	h.workers.Go(h.followGrants)
 	h.workers.Go(func() { h.objects.refresh(h.life) })
 	h.workers.Go(func() { h.objects.synchronise(h.life) })
 	if err := h.watch(h.options.WatchDir); err != nil {

@@ -23,10 +23,11 @@ type poolSet struct {
 }
 
 type sharedPool struct {
-	key   string
-	pool  *pluginpool.Pool
-	users int
-	seen  fileState // of the executable when it was sealed
+	key     string
+	pool    *pluginpool.Pool
+	users   int
+	seen    fileState // of the executable when it was sealed
+	granted granted
 }
 
 // keep returns the running pool with the key, which is then one more generation's, or nil.
@@ -40,14 +41,15 @@ func (s *poolSet) keep(key string) *sharedPool {
 	return shared
 }
 
-func (s *poolSet) add(key string, pool *pluginpool.Pool, seen fileState) *sharedPool {
+// add takes a new pool in, for one generation.
+func (s *poolSet) add(shared *sharedPool) *sharedPool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running == nil {
 		s.running = map[string]*sharedPool{}
 	}
-	shared := &sharedPool{key: key, pool: pool, users: 1, seen: seen}
-	s.running[key] = shared
+	shared.users = 1
+	s.running[shared.key] = shared
 	return shared
 }
 
@@ -78,7 +80,7 @@ func (s *poolSet) image(digest string) (*pluginprocess.Image, error) {
 }
 
 // poolKey names everything that an instance depends on.
-func poolKey(spec *pluginpool.Spec) (string, error) {
+func poolKey(spec *pluginpool.Spec, files granted) (string, error) {
 	options := proto.MarshalOptions{Deterministic: true}
 	description, err := options.Marshal(spec.Description)
 	if err != nil {
@@ -91,7 +93,7 @@ func poolKey(spec *pluginpool.Spec) (string, error) {
 	p := &spec.Process
 	text, err := json.Marshal([]any{
 		p.Name, p.Digest, p.Args, p.Env, p.Memory, p.Reach, p.Require, p.StartTimeout, description, configure, spec.Instances, spec.Concurrency,
-		spec.Timeout,
+		spec.Timeout, files.list(),
 	})
 	if err != nil {
 		return "", fmt.Errorf("name the instances of plugin %s: %w", spec.Process.Name, err)
