@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -303,24 +305,48 @@ func confined(ctx context.Context, path string, arguments ...string) (*exec.Cmd,
 	return command, nil
 }
 
+// becomeWithin limits the address space and becomes the program. This program itself has more than that mapped, and ends when it cannot
+// get more: everything that takes memory is done before.
+func becomeWithin(addressSpace uint64, arguments []string) error {
+	debug.SetGCPercent(-1)
+	path, err := unix.BytePtrFromString(arguments[0])
+	if err != nil {
+		return err
+	}
+	argv, err := syscall.SlicePtrFromStrings(arguments)
+	if err != nil {
+		return err
+	}
+	env, err := syscall.SlicePtrFromStrings(os.Environ())
+	if err != nil {
+		return err
+	}
+	limit := unix.Rlimit{Cur: addressSpace, Max: addressSpace}
+	if err := unix.Setrlimit(unix.RLIMIT_AS, &limit); err != nil {
+		return err
+	}
+	_, _, errno := unix.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(path)), uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&env[0])))
+	return errno
+}
+
 func isConfined() bool { return len(os.Args) > 2 && os.Args[1] == confineWord }
 
 // runConfined limits this process and becomes the tool. A file it writes may have no length, so that whatever a container's reader can be
 // brought to do, it leaves nothing behind.
 func runConfined(arguments []string) int {
+	if err := restrict(arguments); err != nil {
+		fmt.Fprintf(os.Stderr, "restrict the tool: %v\n", err)
+		return 1
+	}
 	for limit, value := range map[int]uint64{
-		unix.RLIMIT_FSIZE: 0, unix.RLIMIT_CORE: 0, unix.RLIMIT_AS: toolAddressSpace, unix.RLIMIT_CPU: toolSeconds, unix.RLIMIT_NOFILE: toolOpenFiles,
+		unix.RLIMIT_FSIZE: 0, unix.RLIMIT_CORE: 0, unix.RLIMIT_CPU: toolSeconds, unix.RLIMIT_NOFILE: toolOpenFiles,
 	} {
 		if err := unix.Setrlimit(limit, &unix.Rlimit{Cur: value, Max: value}); err != nil {
 			fmt.Fprintf(os.Stderr, "limit the tool: %v\n", err)
 			return 1
 		}
 	}
-	if err := restrict(arguments); err != nil {
-		fmt.Fprintf(os.Stderr, "restrict the tool: %v\n", err)
-		return 1
-	}
-	err := unix.Exec(arguments[0], arguments, os.Environ())
+	err := becomeWithin(toolAddressSpace, arguments)
 	fmt.Fprintf(os.Stderr, "become the tool: %v\n", err)
 	return 1
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
@@ -27,6 +28,27 @@ func TestTheToolWritesNoFile(t *testing.T) {
 	if content, err := os.ReadFile(target); err == nil && len(content) > 0 {
 		t.Errorf("a confined program wrote %q", content)
 	}
+}
+
+// TestTheToolStarts: to limit itself and become the tool must not fail now and then, as it did when memory was taken after the limit.
+func TestTheToolStarts(t *testing.T) {
+	var running sync.WaitGroup
+	for range 8 {
+		running.Go(func() {
+			for range 40 {
+				command, err := confined(t.Context(), "/bin/true")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if out, err := command.CombinedOutput(); err != nil {
+					t.Errorf("%v: %s", err, out)
+					return
+				}
+			}
+		})
+	}
+	running.Wait()
 }
 
 func TestTheToolGetsNothingOfOurs(t *testing.T) {
