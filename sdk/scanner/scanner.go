@@ -128,7 +128,7 @@ func (p *Part) Attachment() bool {
 // Body is content that can be opened any number of times during the call.
 type Body interface {
 	Open() (io.ReadSeekCloser, error)
-	// Bytes reads all of it; where it is in memory already, without a copy. The caller must not change it.
+	// Bytes is all of it, without a copy: a large body is a mapped file. It must not be changed, nor used after Scan has returned.
 	Bytes() ([]byte, error)
 }
 

@@ -30,6 +30,7 @@ func (s *actionService) Perform(ctx context.Context, r *pluginv1.PerformRequest)
 	for _, id := range r.GetMatching() {
 		request.Matching = append(request.Matching, int(id))
 	}
+	defer releaseBodies(request.Parts)
 	changes, err := s.base.plugin.Performer.Perform(ctx, request)
 	if err != nil {
 		return nil, status.Error(codes.Internal, fmt.Sprintf("perform %s: %v", r.GetAction(), err))

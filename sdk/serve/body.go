@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
+	"syscall"
 
 	pluginv1 "github.com/postern-mail/postern/sdk/proto/plugin/v1"
 	"github.com/postern-mail/postern/sdk/scanner"
@@ -23,22 +25,63 @@ func (b memoryBody) Open() (io.ReadSeekCloser, error) {
 func (b memoryBody) Bytes() ([]byte, error) { return b, nil }
 
 // fileBody is a body by reference: a file that the host made readable for the time of the call, or one that was spilled here.
-type fileBody string
+type fileBody struct {
+	path string
 
-func (b fileBody) Open() (io.ReadSeekCloser, error) {
-	f, err := os.Open(string(b))
+	mu     sync.Mutex
+	mapped []byte
+}
+
+func (b *fileBody) Open() (io.ReadSeekCloser, error) {
+	f, err := os.Open(b.path)
 	if err != nil {
 		return nil, fmt.Errorf("open body: %w", err)
 	}
 	return f, nil
 }
 
-func (b fileBody) Bytes() ([]byte, error) {
-	content, err := os.ReadFile(string(b))
+// Bytes maps the file, so that many large bodies at once take no memory of the plugin's own. Nothing makes it shorter meanwhile.
+func (b *fileBody) Bytes() ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.mapped != nil {
+		return b.mapped, nil
+	}
+	f, err := os.Open(b.path)
 	if err != nil {
 		return nil, fmt.Errorf("read body: %w", err)
 	}
-	return content, nil
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read body: %w", err)
+	}
+	if info.Size() == 0 {
+		return nil, nil
+	}
+	if b.mapped, err = syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_PRIVATE); err != nil {
+		return nil, fmt.Errorf("read body: %w", err)
+	}
+	return b.mapped, nil
+}
+
+// release ends the mapping: the call has ended.
+func (b *fileBody) release() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.mapped != nil {
+		_ = syscall.Munmap(b.mapped)
+		b.mapped = nil
+	}
+}
+
+// releaseBodies ends what the bodies of the parts hold.
+func releaseBodies(parts []scanner.Part) {
+	for i := range parts {
+		if body, ok := parts[i].Body.(*fileBody); ok {
+			body.release()
+		}
+	}
 }
 
 // spillSize is how much of a body that comes in chunks is kept in memory before it goes to a temporary file.
@@ -74,7 +117,7 @@ func (s *spill) add(chunk []byte) error {
 
 func (s *spill) body() scanner.Body {
 	if s.file != nil {
-		return fileBody(s.file.Name())
+		return &fileBody{path: s.file.Name()}
 	}
 	return memoryBody(s.memory)
 }
@@ -96,7 +139,7 @@ func partFrom(w *pluginv1.Part) scanner.Part {
 	case pluginv1.BodyTransfer_BODY_TRANSFER_INLINE:
 		p.Body = memoryBody(w.GetBody())
 	case pluginv1.BodyTransfer_BODY_TRANSFER_FILE:
-		p.Body = fileBody(w.GetFile())
+		p.Body = &fileBody{path: w.GetFile()}
 	}
 	return p
 }

@@ -46,6 +46,7 @@ func (s *scannerService) Scan(stream grpc.ClientStreamingServer[pluginv1.ScanReq
 		}
 		part.Body = spilled.body()
 	}
+	defer releaseBodies(message.Parts)
 	report, err := s.base.plugin.Scanner.Scan(stream.Context(), message)
 	if err != nil {
 		return status.Error(codes.Internal, fmt.Sprintf("scan: %v", err))
