@@ -83,7 +83,7 @@ func TestTooMuchMemory(t *testing.T) {
 	p := startPool(t, spec)
 	pid := p.Status().Pids[0]
 	if err := scan(p, "large", "eat"); err != nil {
-		t.Fatal(err)
+		t.Logf("it was ended before it answered: %v", err)
 	}
 	until(t, "replaced", func() bool { s := p.Status(); return s.Ready == 1 && s.Pids[0] != pid })
 }
