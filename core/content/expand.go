@@ -19,6 +19,9 @@ import (
 // ErrBudget says that a limit is reached: the trouble is noted, and no more members are wanted.
 var ErrBudget = errors.New("limit of taking apart reached")
 
+// ErrUnknownMember says that an Expander named a member that it had not begun.
+var ErrUnknownMember = errors.New("a member was not named before")
+
 // Reasons of security_settings troubles.
 const (
 	ReasonLayers   = "layers"
@@ -171,7 +174,7 @@ func (s *sink) Member(m Member) (io.Writer, error) {
 	}
 	parentID, known := s.members[m.Parent]
 	if !known {
-		return nil, fmt.Errorf("member %q is in a container that was not named", m.Name)
+		return nil, fmt.Errorf("member %q: %w", m.Name, ErrUnknownMember)
 	}
 	if s.budget.Files--; s.budget.Files < 0 {
 		return nil, s.limit(ReasonFiles, fmt.Sprintf("more than %d files", s.reader.limits.Files))
@@ -210,7 +213,7 @@ func (s *sink) Link(number int, raw, text string) error {
 	}
 	part, known := s.members[number]
 	if !known {
-		return fmt.Errorf("a link is in a member that was not named")
+		return fmt.Errorf("link: %w", ErrUnknownMember)
 	}
 	if len(s.reader.links) < maxURLs {
 		s.reader.links = append(s.reader.links, link{part: part, raw: raw, text: text})

@@ -135,7 +135,7 @@ func fill(report *message.Report, answer *pluginv1.ScanResponse, tree *message.T
 			return fmt.Errorf("%w: finding %q for query %d in part %d", errForeign, f.GetName(), f.GetQuery(), f.GetPart())
 		}
 		certainty, known := certainties()[f.GetCertainty()]
-		if !known || len(f.GetName()) > pluginv1.MaxText || len(f.GetEvidence()) > pluginv1.MaxText {
+		if !known || tooLong(f.GetKind(), f.GetName(), f.GetEvidence()) {
 			return fmt.Errorf("%w: finding with certainty %v", errForeign, f.GetCertainty())
 		}
 		report.Findings = append(report.Findings, message.Finding{
@@ -143,8 +143,11 @@ func fill(report *message.Report, answer *pluginv1.ScanResponse, tree *message.T
 			Part: int(f.GetPart()), Evidence: f.GetEvidence(),
 		})
 	}
+	if len(answer.GetTroubles()) > mostTroubles {
+		return fmt.Errorf("%w: %d troubles", errForeign, len(answer.GetTroubles()))
+	}
 	for _, t := range answer.GetTroubles() {
-		if !partExists(tree, t.GetPart()) {
+		if !partExists(tree, t.GetPart()) || tooLong(t.GetReason(), t.GetDetail()) {
 			return fmt.Errorf("%w: trouble in part %d", errForeign, t.GetPart())
 		}
 		report.Troubles = append(report.Troubles, troubleFrom(t, report.Plugin, int(t.GetPart())))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -182,8 +183,18 @@ func (u *Unpacker) expand(lease *pluginpool.Lease, part *message.Part, budget co
 	return u.receive(stream, part, sink)
 }
 
-func (u *Unpacker) receive(stream pluginv1.UnpackerService_UnpackClient, part *message.Part, sink content.Sink) error {
+// frames is what an unpacker answers, up to io.EOF.
+type frames interface {
+	Recv() (*pluginv1.UnpackResponse, error)
+}
+
+// mostTroubles are taken of one container; a member has one or two at most.
+const mostTroubles = 1000
+
+// receive hands the frames to the sink. What a well-behaved unpacker does not send is its failure, not the message's.
+func (u *Unpacker) receive(stream frames, part *message.Part, sink content.Sink) error {
 	var member io.Writer
+	troubles := 0
 	for {
 		frame, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -195,6 +206,9 @@ func (u *Unpacker) receive(stream pluginv1.UnpackerService_UnpackClient, part *m
 		switch frame := frame.GetFrame().(type) {
 		case *pluginv1.UnpackResponse_Member:
 			m := frame.Member
+			if tooLong(m.GetName(), m.GetOpenedWith()) {
+				return fmt.Errorf("%w: a member's name is too long", errForeign)
+			}
 			member, err = sink.Member(content.Member{
 				Number: int(m.GetNumber()), Parent: int(m.GetParent()), Name: m.GetName(), Encrypted: m.GetEncrypted(),
 				Opened: m.GetOpenedWith(),
@@ -205,16 +219,30 @@ func (u *Unpacker) receive(stream pluginv1.UnpackerService_UnpackClient, part *m
 			}
 			_, err = member.Write(frame.Chunk)
 		case *pluginv1.UnpackResponse_Trouble:
+			if troubles++; troubles > mostTroubles || tooLong(frame.Trouble.GetReason(), frame.Trouble.GetDetail()) {
+				return fmt.Errorf("%w: too many troubles, or too long ones", errForeign)
+			}
 			sink.Trouble(troubleFrom(frame.Trouble, u.name, part.ID))
 		case *pluginv1.UnpackResponse_Link:
 			member = nil
+			if tooLong(frame.Link.GetRaw(), frame.Link.GetText()) {
+				return fmt.Errorf("%w: a link is too long", errForeign)
+			}
 			err = sink.Link(int(frame.Link.GetMember()), frame.Link.GetRaw(), frame.Link.GetText())
 		}
 		if errors.Is(err, content.ErrBudget) {
 			return nil // the sink has noted the trouble; no more is wanted
 		}
+		if errors.Is(err, content.ErrUnknownMember) {
+			return fmt.Errorf("%w: %w", errForeign, err)
+		}
 		if err != nil {
 			return &sinkError{err}
 		}
 	}
+}
+
+// tooLong reports whether one of the texts is longer than the contract allows.
+func tooLong(texts ...string) bool {
+	return slices.ContainsFunc(texts, func(text string) bool { return len(text) > pluginv1.MaxText })
 }

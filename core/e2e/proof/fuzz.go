@@ -32,7 +32,7 @@ const (
 
 // readerPackages are those that read bytes from outside, below the module's root. Each has to have a target.
 func readerPackages() []string {
-	return []string{"core/content", "core/delivery", "core/intake", "core/mailauth", "core/plugincatalog", "core/pluginprocess", "core/policy",
+	return []string{"core/content", "core/delivery", "core/inspect", "core/intake", "core/mailauth", "core/plugincatalog", "core/pluginprocess", "core/policy",
 		"core/rewrite", "core/store", "core/objects", "plugins/atse", "plugins/cape", "plugins/ctd", "plugins/ddan", "plugins/filename", "plugins/filetype", "plugins/snap", "plugins/unpack"}
 }
 
