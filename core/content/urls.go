@@ -214,6 +214,7 @@ func NormalizeURL(raw string) (normal string, ok bool) {
 		host = "[" + host + "]"
 	}
 	u.Host, u.User, u.Fragment, u.RawFragment = host, nil, "", ""
+	u.RawQuery = strings.ReplaceAll(u.RawQuery, " ", "%20") // as browsers do
 	if u.Path == "" {
 		u.Path = "/"
 	} else if clean := path.Clean(u.Path); clean != u.Path {
