@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/textproto"
 	"strings"
+	"time"
 )
 
 // Reply is how a mail was answered: 250, or the code that refused it.
@@ -103,6 +104,9 @@ func (c *Client) writeData(data []byte) error {
 	}
 	return w.Flush()
 }
+
+// Within bounds all that is sent and read from now on.
+func (c *Client) Within(d time.Duration) error { return c.conn.SetDeadline(time.Now().Add(d)) }
 
 // Close ends the session.
 func (c *Client) Close() error {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// River leaves a job "running" whose process was killed, for an hour by default, because it cannot know. Gateways tell that they are
-// alive, so that the jobs of those that are not are given back soon.
+// River leaves a job "running" whose process was killed, for an hour by default, because it cannot know, and a claim of copies or samples
+// runs out after minutes. Gateways tell that they are alive, so that what those had that are not is given back soon.
 const (
 	aliveEvery = 5 * time.Second
 	// deadAfter is when a gateway that was not seen counts as gone. It is longer than any pause of a process that goes on.
@@ -50,7 +50,7 @@ func (a *alive) end() {
 	a.running.Wait()
 }
 
-// seen notes this gateway's time and gives back the jobs of gateways that are gone, and of the one named.
+// seen notes this gateway's time and gives back the jobs and claims of gateways that are gone, and of the one named.
 func (s *Store) seen(ctx context.Context, gone string) error {
 	now := s.clock()
 	released, err := write(ctx, s.backend, func(ctx context.Context, tx Tx) (int64, error) {
@@ -59,12 +59,29 @@ func (s *Store) seen(ctx context.Context, gone string) error {
 		if err != nil {
 			return 0, err
 		}
+		left := micros(now.Add(-deadAfter))
 		worker := s.backend.Dialect().JobWorker
-		return tx.Exec(ctx, `UPDATE river_job SET state = 'available', scheduled_at = `+s.backend.Dialect().JobNow+` WHERE state = 'running' AND (
-			`+worker+` = $1 OR NOT EXISTS (SELECT 1 FROM gateways g WHERE g.node = `+worker+` AND g.seen > $2))`, gone, micros(now.Add(-deadAfter)))
+		jobs, err := tx.Exec(ctx, `UPDATE river_job SET state = 'available', scheduled_at = `+s.backend.Dialect().JobNow+`
+			WHERE state = 'running' AND `+isGone(worker), gone, left)
+		if err != nil {
+			return 0, err
+		}
+		copies, err := tx.Exec(ctx, `UPDATE copies SET due_at = $3, claimed_by = '', version = version + 1
+			WHERE claimed_by <> '' AND due_at > $3 AND `+isGone("claimed_by"), gone, left, micros(now))
+		if err != nil {
+			return 0, err
+		}
+		samples, err := tx.Exec(ctx, `UPDATE submissions SET next_at = $3, claimed_by = '', version = version + 1
+			WHERE claimed_by <> '' AND state <> 'done' AND next_at > $3 AND `+isGone("claimed_by"), gone, left, micros(now))
+		return jobs + copies + samples, err
 	})
 	if err == nil && released > 0 {
-		s.log.Warn("jobs of a gateway that is gone were given back", "count", released)
+		s.log.Warn("what a gateway that is gone had begun was given back", "count", released)
 	}
 	return err
+}
+
+// isGone is the condition that a row's worker is the gateway $1, or one that was not seen since $2.
+func isGone(worker string) string {
+	return `(` + worker + ` = $1 OR NOT EXISTS (SELECT 1 FROM gateways g WHERE g.node = ` + worker + ` AND g.seen > $2))`
 }
