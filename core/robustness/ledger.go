@@ -91,10 +91,11 @@ type Report struct {
 	Letters, Taken           int // sent, answered 250
 	Refused, Deferred        int // answers of 5xx and 4xx
 	Delivered, Kept, Expired int // copies
-	// Duplicates are copies beyond the first; those of them that no kill or cut explains are violations.
+	// Duplicates are copies beyond the first, by kind too; those of them that no kill or cut explains are violations.
 	Duplicates int
+	Doubled    map[string]int
 	// Violations, by invariant.
-	Lost, Unexplained, Phantom, Altered, Late, Open, Unlogged []string
+	Lost, Unexplained, Phantom, Altered, Late, Open, Unlogged, Bounced []string
 }
 
 // Violations are all that were found, each with the invariant that it breaks.
@@ -102,7 +103,7 @@ func (r *Report) Violations() []string {
 	var out []string
 	for name, list := range map[string][]string{
 		"lost": r.Lost, "unexplained duplicate": r.Unexplained, "phantom": r.Phantom, "altered": r.Altered, "held too long": r.Late,
-		"let through": r.Open, "not in the log": r.Unlogged,
+		"let through": r.Open, "not in the log": r.Unlogged, "refused for good": r.Bounced,
 	} {
 		for _, what := range list {
 			out = append(out, name+": "+what)
@@ -114,9 +115,9 @@ func (r *Report) Violations() []string {
 
 func (r *Report) String() string {
 	return fmt.Sprintf("%d letters, %d taken, %d answers of 4xx, %d of 5xx; %d copies delivered, %d kept (%d without a verdict in time); "+
-		"%d lost, %d duplicates (%d unexplained), %d phantoms, %d altered, %d held too long, %d let through, %d not in the log",
+		"%d lost, %d duplicates (%d unexplained), %d phantoms, %d altered, %d held too long, %d let through, %d not in the log, %d refused for good",
 		r.Letters, r.Taken, r.Deferred, r.Refused, r.Delivered, r.Kept, r.Expired, len(r.Lost), r.Duplicates, len(r.Unexplained), len(r.Phantom),
-		len(r.Altered), len(r.Late), len(r.Open), len(r.Unlogged))
+		len(r.Altered), len(r.Late), len(r.Open), len(r.Unlogged), len(r.Bounced))
 }
 
 // Window is how long after a hop took a mail a kill may still keep that from being recorded (RFC 1047).
@@ -135,7 +136,7 @@ type copies struct {
 func (l *Ledger) Check(arrivals []Arrival, stored *Stored, now time.Time) *Report {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := &Report{Kills: len(l.kills), InFlight: l.inFlight}
+	r := &Report{Kills: len(l.kills), InFlight: l.inFlight, Doubled: map[string]int{}}
 	found := map[string]*copies{}
 	l.readArrivals(r, found, arrivals)
 	l.readCopies(r, found, stored.Copies, now)
@@ -149,6 +150,9 @@ func (l *Ledger) Check(arrivals []Arrival, stored *Stored, now time.Time) *Repor
 				r.Deferred++
 			case 5:
 				r.Refused++
+				if !neverTaken(e.letter) {
+					r.Bounced = append(r.Bounced, id+": "+reply.String())
+				}
 			}
 		}
 		if !e.answered.IsZero() {
@@ -250,10 +254,16 @@ func (l *Ledger) recipient(r *Report, e *entry, recipient string, c *copies, log
 	}
 	if extra := total - 1; extra > 0 {
 		r.Duplicates += extra
+		r.Doubled[e.letter.Kind.Name] += extra
 		if extra > e.broken+ambiguous(e)+l.killsAfter(c.arrived) {
 			r.Unexplained = append(r.Unexplained, fmt.Sprintf("%s: %d arrived, %d kept, %d attempts without a reply", what, len(c.arrived), len(c.kept), e.broken))
 		}
 	}
+}
+
+// neverTaken reports whether the letter is one that the policy refuses.
+func neverTaken(l *Letter) bool {
+	return !slices.ContainsFunc(l.Kind.To, func(to To) bool { return to.Fate != NeverTaken })
 }
 
 func refusedForGood(e *entry) bool {

@@ -96,6 +96,7 @@ func killsOn(ctx context.Context, e *env, store string, count int, seed uint64) 
 		store, r.Kills, seed, r.InFlight, restarts[len(restarts)/2].Round(time.Millisecond), p95.Round(time.Millisecond),
 		restarts[len(restarts)-1].Round(time.Millisecond), drained.Round(time.Second))
 	err = e.report(store, r)
+	e.printf("    duplicates by kind of letter: %v", r.Doubled)
 	if r.Duplicates > r.InFlight {
 		e.printf("    more duplicates than letters were in flight")
 		err = errors.Join(err, errShort)
@@ -116,4 +117,12 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// setting reads a word of the environment.
+func setting(name, fallback string) string {
+	if text := os.Getenv(name); text != "" {
+		return text
+	}
+	return fallback
 }

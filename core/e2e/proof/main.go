@@ -47,6 +47,7 @@ func proofs() []proof {
 		{"kill-held", "50 kills while messages are held, submitted and asked for: none lost, none doubled, no second live submission", false, false, killHeld},
 		{"held-clock", "an hour of held mail: the first query at 60 s, then each minute, the end at 1,260 s or at max_wait, as Expiration showed", false, false, goTest("./core/gate", "TestHeldClock")},
 		{"kills", "1,000 kills at random times under load of every kind (KILLS for another number, SEED), on SQLite and on PostgreSQL: none lost, no duplicate that no kill explains, ready again within 2 s", false, false, kills},
+		{"failpoints", "ended at each of the named points, 20 times each (ROUNDS, POINT, SEED), under load of every kind: no violation", false, false, points},
 		{"plugin-killed", "a plugin killed while it looks at a message leads to the exception, and the next message is served", false, true, pluginKilled},
 	}
 }

@@ -31,7 +31,10 @@ func testClaimsGivenBack(t *testing.T, suite Suite) {
 	_, _, err := first.Submit(t.Context(), store.Submission{Key: key, State: "intent", NextAt: now, Created: now})
 	equal(t, "error", err, nil)
 	equal(t, "claimed", len(must(first.ClaimCopies(t.Context(), held, now, now.Add(time.Hour), 10))(t)), 2)
-	equal(t, "claimed samples", len(must(first.DueSubmissions(t.Context(), "intent", now, now.Add(time.Hour), 10))(t)), 1)
+	claimed := must(first.DueSubmissions(t.Context(), "intent", now, now.Add(time.Hour), 10))(t)
+	equal(t, "claimed samples", len(claimed), 1)
+	claimed[0].Server = "noted while the claim goes on"
+	equal(t, "error", first.UpdateSubmission(t.Context(), claimed[0]), nil)
 	carried := must(first.Copy(t.Context(), "M2"))(t)
 	carried.DueAt = now.Add(2 * time.Hour)
 	mustCommit(t, first, &store.Change{Copies: []store.Copy{*carried}})
