@@ -60,6 +60,8 @@ func (c *client) transact(ctx context.Context, m *mail) (o *outcome, begun bool,
 	if refused := c.unfit(m); refused.Code != 0 {
 		return m.same(refused), true, nil
 	}
+	c.until(ctx)
+	defer func() { c.letGo() }()
 	reply, replies, err := c.envelope(ctx, m)
 	if err != nil {
 		return m.same(message.Reply{}), reply.Code != 0, err
@@ -245,6 +247,7 @@ func (c *client) copyChunk(ctx context.Context, r io.Reader, n int64, beforeEnd 
 // final sends what is buffered and reads the reply to the message. It is waited for whatever the caller's context says: who owns the
 // mail hangs on it (RFC 5321 section 4.5.3.2.6).
 func (c *client) final(o *outcome) error {
+	c.letGo()
 	ctx, cancel := context.WithTimeout(context.Background(), finalTimeout)
 	defer cancel()
 	if err := c.flush(ctx); err != nil {

@@ -67,16 +67,33 @@ func (l *Ledger) Broken(letter *Letter) {
 	e.broken++
 }
 
-// Killed notes that the gateway is about to be killed.
-func (l *Ledger) Killed() {
+// Killing counts what is in flight when the gateway is about to be killed.
+func (l *Ledger) Killing() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.kills = append(l.kills, time.Now())
 	for _, e := range l.entries {
 		if e.open {
 			l.inFlight++
 		}
 	}
+}
+
+// Killed notes that the gateway is gone.
+func (l *Ledger) Killed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kills = append(l.kills, time.Now())
+}
+
+// BrokenAttempts is how often a connection ended before the reply to a letter.
+func (l *Ledger) BrokenAttempts() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, e := range l.entries {
+		n += e.broken
+	}
+	return n
 }
 
 // Stored is what the gateway's store holds.

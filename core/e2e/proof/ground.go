@@ -100,8 +100,9 @@ func (g *ground) start(ctx context.Context) error {
 // kill ends the gateway as a crash would.
 func (g *ground) kill() {
 	g.door.Set("")
-	g.ledger.Killed()
+	g.ledger.Killing()
 	g.site.Gateway.Kill()
+	g.ledger.Killed()
 }
 
 // load is what sends letters of the kinds through the door.

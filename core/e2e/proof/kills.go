@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/postern-mail/postern/core/robustness"
@@ -32,12 +33,15 @@ func kills(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	for _, store := range []string{"sqlite", "postgres"} {
-		if err := killsOn(ctx, e, store, int(count), uint64(seed)); err != nil {
+	short := error(nil)
+	for _, store := range strings.Fields(setting("STORES", "sqlite postgres")) {
+		err := killsOn(ctx, e, store, int(count), uint64(seed))
+		if err != nil && !errors.Is(err, errShort) {
 			return err
 		}
+		short = errors.Join(short, err)
 	}
-	return nil
+	return short
 }
 
 // number reads a setting of the environment.

@@ -46,8 +46,13 @@ func proofs() []proof {
 		{"coalesce", "1,000 messages with one attachment through two gateways at once: one submission", false, false, coalesce},
 		{"kill-held", "50 kills while messages are held, submitted and asked for: none lost, none doubled, no second live submission", false, false, killHeld},
 		{"held-clock", "an hour of held mail: the first query at 60 s, then each minute, the end at 1,260 s or at max_wait, as Expiration showed", false, false, goTest("./core/gate", "TestHeldClock")},
-		{"kills", "1,000 kills at random times under load of every kind (KILLS for another number, SEED), on SQLite and on PostgreSQL: none lost, no duplicate that no kill explains, ready again within 2 s", false, false, kills},
+		{"kills", "1,000 kills at random times under load of every kind (KILLS for another number, SEED, STORES), on SQLite and on PostgreSQL: none lost, no duplicate that no kill explains, ready again within 2 s", false, false, kills},
 		{"failpoints", "ended at each of the named points, 20 times each (ROUNDS, POINT, SEED), under load of every kind: no violation", false, false, points},
+		{"client-cuts", "a session of two letters, by DATA and BDAT, cut at every byte (STEP for fewer): no partial message, none desynchronised, none lost", false, false, cuts},
+		{"end-of-data", "what any server takes for the end of data: refused, or relayed as one mail that holds none of it", false, true, endOfData},
+		{"mixed", "mail of every kind without a fault: none lost, doubled, altered or let through", false, false, mixedLoad},
+		{"controls", "builds with a planted bug are caught, each by the proof that is to catch it", false, true, controls},
+		{"drain", "SIGTERM under load, again and again (ROUNDS): no message broken off, none lost or doubled", false, false, drained},
 		{"plugin-killed", "a plugin killed while it looks at a message leads to the exception, and the next message is served", false, true, pluginKilled},
 	}
 }

@@ -153,10 +153,13 @@ func endRelease(ctx context.Context, e *env, bin, point string, rounds int, _ *r
 		if _, err := ending.Run(ctx, "quarantine", "release", kept[0].ID); err == nil || !strings.Contains(err.Error(), "signal: killed") {
 			return nil, fmt.Errorf("the release did not end at the point: %w", err)
 		}
-		// Where the first was committed the second is told that there is nothing to release.
-		_, again := g.site.Setup.Run(ctx, "quarantine", "release", kept[0].ID)
-		if committed := point == "release-committed"; committed == (again == nil) {
-			return nil, fmt.Errorf("the second release says %w", again)
+		said, err := g.site.Setup.Run(ctx, "quarantine", "release", kept[0].ID)
+		if err != nil {
+			return nil, err
+		}
+		// Where the first was committed there is nothing to release any more.
+		if committed := point == "release-committed"; committed != strings.Contains(said, "no longer in quarantine") {
+			return nil, fmt.Errorf("the second release says %q", said)
 		}
 		err = harness.Eventually(ctx, "the released copy has left", func() (bool, error) {
 			return len(g.hop.Arrivals()) == n+1, nil
