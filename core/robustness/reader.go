@@ -27,14 +27,21 @@ func underWay() []store.CopyState {
 	return []store.CopyState{store.CopyUndecided, store.CopyHeld, store.CopyRetry, store.CopyPostponed, store.CopyDelivering}
 }
 
-// UnderWay is how many copies and obligations are not finished.
-func UnderWay(ctx context.Context, s store.Store) (int64, error) {
-	_, _, copies, err := s.Copies(ctx, store.CopyQuery{States: underWay()}, store.Page{Limit: 1})
+// UnderWay lists some of the copies and obligations that are not finished.
+func UnderWay(ctx context.Context, s store.Store) ([]string, error) {
+	copies, _, _, err := s.Copies(ctx, store.CopyQuery{States: underWay()}, store.Page{Limit: 5})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	owed, _, err := s.DueObligations(ctx, store.Page{Limit: 1000})
-	return copies + int64(len(owed)), err
+	owed, _, err := s.DueObligations(ctx, store.Page{Limit: 5})
+	var out []string
+	for i := range copies {
+		out = append(out, fmt.Sprintf("copy %s of %q is %s until %s", copies[i].ID, copies[i].Subject, copies[i].State, copies[i].DueAt))
+	}
+	for i := range owed {
+		out = append(out, fmt.Sprintf("%s of copy %s is due at %s", owed[i].Kind, owed[i].CopyID, owed[i].NextAt))
+	}
+	return out, err
 }
 
 const pageSize = 1000

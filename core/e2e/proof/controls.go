@@ -77,7 +77,7 @@ func mixedLoad(ctx context.Context, e *env) (err error) {
 	if err := sleep(ctx, mixedTime); err != nil {
 		return err
 	}
-	if err := errors.Join(load.Stop(), g.settled(ctx, 2*time.Minute)); err != nil {
+	if err := errors.Join(load.Stop(), g.settled(ctx, settleTime)); err != nil {
 		return err
 	}
 	r, err := g.check(ctx)
@@ -120,7 +120,7 @@ func drained(ctx context.Context, e *env) (err error) {
 		g.door.Set("")
 		longest = max(longest, time.Since(began))
 	}
-	if err := errors.Join(g.start(ctx), load.Stop(), g.settled(ctx, 2*time.Minute)); err != nil {
+	if err := errors.Join(g.start(ctx), load.Stop(), g.settled(ctx, settleTime)); err != nil {
 		return err
 	}
 	broken := g.ledger.BrokenAttempts()

@@ -118,13 +118,13 @@ func (g *ground) settled(ctx context.Context, within time.Duration) error {
 	if err != nil {
 		return err
 	}
-	var left int64
+	var left []string
 	err = harness.Eventually(ctx, "nothing is under way any more", func() (bool, error) {
 		left, err = robustness.UnderWay(ctx, s)
-		return left == 0, err
+		return len(left) == 0, err
 	})
 	if err != nil {
-		err = fmt.Errorf("%w: %d copies and obligations are left", err, left)
+		err = fmt.Errorf("%w: left are %v; the gateway said:\n%s", err, left, troubles(g.site.Gateway.Log()))
 	}
 	return errors.Join(err, s.Close())
 }
@@ -170,4 +170,16 @@ func (g *ground) end() error {
 		g.hop.Down()
 	}
 	return errors.Join(err, g.scope.end())
+}
+
+// troubles are the last lines of the log that are no mere information.
+func troubles(log string) string {
+	const most = 12
+	var out []string
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, `"@level":"info"`) {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out[max(0, len(out)-most):], "")
 }

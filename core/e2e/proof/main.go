@@ -53,6 +53,7 @@ func proofs() []proof {
 		{"mixed", "mail of every kind without a fault: none lost, doubled, altered or let through", false, false, mixedLoad},
 		{"controls", "builds with a planted bug are caught, each by the proof that is to catch it", false, true, controls},
 		{"drain", "SIGTERM under load, again and again (ROUNDS): no message broken off, none lost or doubled", false, false, drained},
+		{"faults", "disk full, I/O errors, read-only, the database gone or hanging (FAULT for one), under load: only 4xx, nothing lost or bounced, mail taken again within 30 s", false, false, faults},
 		{"plugin-killed", "a plugin killed while it looks at a message leads to the exception, and the next message is served", false, true, pluginKilled},
 	}
 }
