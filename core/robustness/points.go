@@ -33,7 +33,7 @@ func Points() []Point {
 		{"store-bodies-synced", "core/store/internal/rows/commit.go", "	if err := s.backend.Write(ctx, func(ctx context.Context, tx Tx) error { return s.apply("},
 		{"store-rows-written", "core/store/sqlite/writer.go", "	if err := tx.Commit(); err != nil {\n"},
 		{"store-committed", "core/store/sqlite/writer.go", "	return nil\n}\n\n// apply makes one change"},
-		{"journal-before-append", "core/store/journal/journal.go", "	if err := j.write(append(line, '\\n')); err != nil {\n"},
+		{"journal-before-append", "core/store/journal/journal.go", "	err = j.write(append(line, '\\n'))\n"},
 		{"journal-moved", "core/store/journal/journal.go", "		if err := os.Remove(path); err != nil {\n			return fmt.Errorf(\"drain"},
 		{"hop-envelope-taken", "core/delivery/transaction.go", "	if c.offers(\"CHUNKING\") {\n"},
 		{"hop-before-dot", "core/delivery/transaction.go", "	if _, err := c.w.WriteString(endOfData); err != nil {\n"},

@@ -51,7 +51,9 @@ func TestForgottenJob(t *testing.T) {
 	}
 	<-calls
 	// River writes the end of several jobs together, a moment later.
-	ended := func() int { return count(t, path, "SELECT COUNT(*) FROM river_job WHERE kind = 'deliver' AND state = 'completed'") }
+	ended := func() int {
+		return count(t, path, "SELECT COUNT(*) FROM river_job WHERE kind = 'deliver' AND state = 'completed'")
+	}
 	for ticks := time.NewTicker(20 * time.Millisecond); ended() == 0; {
 		<-ticks.C
 	}
