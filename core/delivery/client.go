@@ -235,6 +235,16 @@ func (c *client) flush(ctx context.Context) error {
 }
 
 func (c *client) read(ctx context.Context, patience time.Duration) (message.Reply, []string, error) {
+	reply, lines, err := c.readAny(ctx, patience)
+	if err == nil && reply.Code/100 == 3 {
+		// To pass it on would make the client wait for something, or send it.
+		return message.Reply{}, nil, fmt.Errorf("read reply: %w: %s asks for more where nothing follows", errReply, reply)
+	}
+	return reply, lines, err
+}
+
+// readAny takes the go-ahead to DATA too.
+func (c *client) readAny(ctx context.Context, patience time.Duration) (message.Reply, []string, error) {
 	if err := c.deadline(ctx, patience); err != nil {
 		return message.Reply{}, nil, err
 	}

@@ -299,6 +299,22 @@ func TestRelay(t *testing.T) {
 			< MAIL
 			what?
 			end`, mail{}, `relay to mailstore: no host could be spoken to`},
+		{"a go-ahead to a recipient", greeting + `250 hop
+			< MAIL
+			250 ok
+			< RCPT
+			354 go on
+			end`, mail{}, `relay to mailstore: no host could be spoken to`},
+		{"a go-ahead after the end of data", greeting + `250 hop
+			< MAIL
+			250 ok
+			< RCPT
+			250 ok
+			< DATA
+			354 go on
+			data
+			354 go on
+			end`, mail{}, `[250 ok] ended without a reply: wait for the reply to the message: read reply: the server's reply is not SMTP: 354 go on`},
 		{"too large for it", greeting + `250-hop|250 SIZE 5
 			wait`, mail{}, `[552 5.3.4 Message is larger than the 5 bytes that HOST takes] 0  []`},
 		{"no 8BITMIME", greeting + `250 hop

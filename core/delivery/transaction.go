@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -144,7 +145,10 @@ func (c *client) reset(ctx context.Context) error {
 
 // data sends the message after DATA.
 func (c *client) data(ctx context.Context, m *mail, o *outcome) error {
-	reply, _, err := c.command(ctx, "DATA")
+	if err := errors.Join(c.send(ctx, "DATA"), c.flush(ctx)); err != nil {
+		return fmt.Errorf("send DATA: %w", err)
+	}
+	reply, _, err := c.readAny(ctx, commandTimeout)
 	if err != nil {
 		return fmt.Errorf("send DATA: %w", err)
 	}

@@ -54,6 +54,7 @@ func proofs() []proof {
 		{"controls", "builds with a planted bug are caught, each by the proof that is to catch it", false, true, controls},
 		{"drain", "SIGTERM under load, again and again (ROUNDS): no message broken off, none lost or doubled", false, false, drained},
 		{"faults", "disk full, I/O errors, read-only, the database gone or hanging (FAULT for one), under load: only 4xx, nothing lost or bounced, mail taken again within 30 s", false, false, faults},
+		{"hops", "a next hop that misbehaves in every way at every point: 4xx and 5xx are passed on, the rest is delivered later; nothing lost, doubled only where the end of data was not answered", false, false, hops},
 		{"plugin-killed", "a plugin killed while it looks at a message leads to the exception, and the next message is served", false, true, pluginKilled},
 	}
 }
