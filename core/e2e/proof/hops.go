@@ -59,14 +59,11 @@ func hops(ctx context.Context, e *env) (err error) {
 	}
 	cases, passed := 0, 0
 	for _, point := range []string{robustness.AtConnect, "EHLO", "MAIL", "RCPT", "DATA", robustness.AtEndOfData} {
-		healed := make(chan struct{})
-		for _, m := range misbehaviours(healed) {
+		for n := range misbehaviours(nil) {
+			healed := make(chan struct{})
+			m := misbehaviours(healed)[n]
 			if point == "DATA" && m.what == "a go-ahead" {
 				continue // that is what is due
-			}
-			if m.act.Wait != nil {
-				healed = make(chan struct{})
-				m.act.Wait = healed
 			}
 			at := func(p string) robustness.Act {
 				if p == point {
@@ -79,9 +76,6 @@ func hops(ctx context.Context, e *env) (err error) {
 			load := &robustness.Load{Ledger: g.ledger, Door: g.door, Prefix: prefix}
 			now.Store(&at)
 			codes, err := g.sendPair(ctx, load, func() { now.Store(nil); close(healed) }, m.permanent)
-			if m.act.Wait == nil {
-				healed = make(chan struct{})
-			}
 			if err != nil {
 				return fmt.Errorf("%s at %s: %w", m.what, point, err)
 			}
