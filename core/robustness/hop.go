@@ -18,6 +18,8 @@ type Arrival struct {
 	From string
 	To   []string
 	Data []byte
+	// Unanswered says that the sender did not get a proper reply to it: nobody can blame it for sending again.
+	Unanswered bool
 	// Raw is what came after DATA, with its dots and its end; nil after BDAT.
 	Raw []byte
 }
@@ -258,7 +260,7 @@ func (s *hopSession) end() bool {
 	act := s.act(AtEndOfData, s.mail.From)
 	if act.Reply == "" || strings.HasPrefix(act.Reply, "2") {
 		s.hop.mu.Lock()
-		s.mail.At = time.Now()
+		s.mail.At, s.mail.Unanswered = time.Now(), act.Cut || act.Reply != ""
 		s.hop.arrivals = append(s.hop.arrivals, s.mail)
 		close(s.hop.changed)
 		s.hop.changed = make(chan struct{})

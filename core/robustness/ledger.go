@@ -146,7 +146,9 @@ const holdGrace = time.Minute
 // copies are one recipient's copies of one letter.
 type copies struct {
 	arrived []time.Time
-	kept    []store.CopyRow
+	// unanswered is how many of them the hop did not answer.
+	unanswered int
+	kept       []store.CopyRow
 }
 
 // Check compares what clients were told with what arrived and what is kept. It is called when nothing is under way any more.
@@ -207,7 +209,11 @@ func (l *Ledger) readArrivals(r *Report, found map[string]*copies, arrivals []Ar
 			case !e.letter.asSent(a.Data, fate):
 				r.Altered = append(r.Altered, fmt.Sprintf("%s to %s: %.300q", id, to, a.Data))
 			}
-			of(found, to).arrived = append(of(found, to).arrived, a.At)
+			c := of(found, to)
+			c.arrived = append(c.arrived, a.At)
+			if a.Unanswered {
+				c.unanswered++
+			}
 			r.Delivered++
 		}
 	}
@@ -272,7 +278,7 @@ func (l *Ledger) recipient(r *Report, e *entry, recipient string, c *copies, log
 	if extra := total - 1; extra > 0 {
 		r.Duplicates += extra
 		r.Doubled[e.letter.Kind.Name] += extra
-		if extra > e.broken+ambiguous(e)+l.killsAfter(c.arrived) {
+		if extra > e.broken+ambiguous(e)+c.unanswered+l.killsAfter(c.arrived) {
 			r.Unexplained = append(r.Unexplained, fmt.Sprintf("%s: %d arrived, %d kept, %d attempts without a reply", what, len(c.arrived), len(c.kept), e.broken))
 		}
 	}

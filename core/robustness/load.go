@@ -92,6 +92,9 @@ func (l *Load) Start(ctx context.Context, clients int) {
 	}
 }
 
+// Sent is how many letters it has begun to send.
+func (l *Load) Sent() int64 { return l.number.Load() }
+
 // Stop lets every client finish its letter; the door has to be open.
 func (l *Load) Stop() error {
 	close(l.stop)
