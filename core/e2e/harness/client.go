@@ -72,6 +72,9 @@ func (c *Client) Send(from string, to []string, data []byte) (Reply, error) {
 		if err != nil {
 			return reply, fmt.Errorf("send %s: %w", strings.Fields(command)[0], err)
 		}
+		if reply.Code == 421 {
+			return reply, nil // the server closes
+		}
 		if reply.Code/100 > 3 {
 			_, err = c.Command("RSET")
 			return reply, err
