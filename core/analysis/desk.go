@@ -245,18 +245,36 @@ func (d *Desk) finish(ctx context.Context, s *store.Submission, verdict *message
 	d.wake(ctx, copies)
 }
 
-// update records a state; false where another gateway was first, or the store failed.
+// What could not be recorded is tried again while the store is away; afterwards the claim runs out, and the sample is taken up again.
+const (
+	recordEvery = time.Second
+	recordTries = 120
+)
+
+// update records a state; false where another gateway was first, or the store failed all the while.
 func (d *Desk) update(ctx context.Context, s *store.Submission) bool {
-	err := d.Store.UpdateSubmission(ctx, *s)
-	switch {
-	case err == nil:
-		s.Version++
-		return true
-	case errors.Is(err, store.ErrConflict):
-	default:
-		d.failed(ctx, "recording a sample's state failed", err, "sha256", s.Key.SHA256)
+	for try := 1; ; try++ {
+		err := d.Store.UpdateSubmission(ctx, *s)
+		switch {
+		case err == nil:
+			s.Version++
+			return true
+		case errors.Is(err, store.ErrConflict):
+			return false
+		case try == 1 || try == recordTries:
+			d.failed(ctx, "recording a sample's state failed", err, "sha256", s.Key.SHA256)
+		}
+		if try == recordTries {
+			return false
+		}
+		again := time.NewTimer(recordEvery)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return false
+		}
 	}
-	return false
 }
 
 // failed logs trouble with the store, unless it is the end of the work.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/postern-mail/postern/core/message"
@@ -33,6 +34,23 @@ type client struct {
 	w    *bufio.Writer
 	ext  map[string]string // extensions of EHLO, upper case, with their parameters
 	uses int
+	// letGo ends what until began.
+	letGo func()
+}
+
+// until makes the end of ctx end also what the session waits for, until letGo is called. A gateway that stops is not kept by a server that
+// says nothing.
+func (c *client) until(ctx context.Context) {
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		_ = c.conn.SetDeadline(time.Unix(1, 0))
+	})
+	c.letGo = sync.OnceFunc(func() {
+		if !stop() {
+			<-ended
+		}
+	})
 }
 
 // refusal is a reply where another was needed.
@@ -78,6 +96,8 @@ func connect(ctx context.Context, host, hostname string) (*client, error) {
 	}
 	c := &client{host: host, conn: conn}
 	c.buffer()
+	c.until(ctx)
+	defer c.letGo()
 	if err := c.greet(ctx, hostname); err != nil {
 		c.close()
 		return nil, fmt.Errorf("connect to %s: %w", host, err)
@@ -145,6 +165,8 @@ func (c *client) startTLS(ctx context.Context, hostname string, relay *policy.Re
 	}
 	c.conn = secured
 	c.buffer()
+	c.until(ctx)
+	defer c.letGo()
 	return c.hello(ctx, hostname)
 }
 
@@ -213,6 +235,16 @@ func (c *client) flush(ctx context.Context) error {
 }
 
 func (c *client) read(ctx context.Context, patience time.Duration) (message.Reply, []string, error) {
+	reply, lines, err := c.readAny(ctx, patience)
+	if err == nil && reply.Code/100 == 3 {
+		// To pass it on would make the client wait for something, or send it.
+		return message.Reply{}, nil, fmt.Errorf("read reply: %w: %s asks for more where nothing follows", errReply, reply)
+	}
+	return reply, lines, err
+}
+
+// readAny takes the go-ahead to DATA too.
+func (c *client) readAny(ctx context.Context, patience time.Duration) (message.Reply, []string, error) {
 	if err := c.deadline(ctx, patience); err != nil {
 		return message.Reply{}, nil, err
 	}
@@ -235,7 +267,7 @@ func (c *client) deadline(ctx context.Context, patience time.Duration) error {
 	if err := c.conn.SetDeadline(end); err != nil {
 		return fmt.Errorf("set deadline: %w", err)
 	}
-	return nil
+	return ctx.Err() // it may have ended just before the deadline was set
 }
 
 func (c *client) close() { _ = c.conn.Close() }

@@ -38,12 +38,14 @@ import (
 //	chunk       it expects BDAT, takes its bytes and keeps them
 //	starttls    it shakes hands
 //	wait        it waits until the test ends
+//	pause       it waits until the test closes pause
 //	end         it closes; so does the end of the script
 type hop struct {
 	t        *testing.T
 	listener net.Listener
 	config   *tls.Config
 	stop     chan struct{}
+	pause    chan struct{}
 	done     sync.WaitGroup
 
 	mu    sync.Mutex
@@ -57,7 +59,7 @@ func newHop(t *testing.T, config *tls.Config, scripts ...string) *hop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &hop{t: t, listener: listener, config: config, stop: make(chan struct{})}
+	h := &hop{t: t, listener: listener, config: config, stop: make(chan struct{}), pause: make(chan struct{})}
 	h.done.Go(func() {
 		for _, script := range scripts {
 			conn, err := listener.Accept()
@@ -104,6 +106,8 @@ func (h *hop) play(conn net.Conn, script string) error {
 			conn, r = secured, bufio.NewReader(secured)
 		case line == "wait":
 			<-h.stop
+		case line == "pause":
+			<-h.pause
 		case line == "end":
 			return nil
 		case strings.HasPrefix(line, "< "):
@@ -295,6 +299,22 @@ func TestRelay(t *testing.T) {
 			< MAIL
 			what?
 			end`, mail{}, `relay to mailstore: no host could be spoken to`},
+		{"a go-ahead to a recipient", greeting + `250 hop
+			< MAIL
+			250 ok
+			< RCPT
+			354 go on
+			end`, mail{}, `relay to mailstore: no host could be spoken to`},
+		{"a go-ahead after the end of data", greeting + `250 hop
+			< MAIL
+			250 ok
+			< RCPT
+			250 ok
+			< DATA
+			354 go on
+			data
+			354 go on
+			end`, mail{}, `[250 ok] ended without a reply: wait for the reply to the message: read reply: the server's reply is not SMTP: 354 go on`},
 		{"too large for it", greeting + `250-hop|250 SIZE 5
 			wait`, mail{}, `[552 5.3.4 Message is larger than the 5 bytes that HOST takes] 0  []`},
 		{"no 8BITMIME", greeting + `250 hop
@@ -476,6 +496,32 @@ func TestContextEndsBeforeData(t *testing.T) {
 	if err == nil || o.ended {
 		t.Errorf("%+v, %v", o, err)
 	}
+}
+
+// TestCancelled: a gateway that stops does not wait for a hop that says nothing; where the end of data was sent it does, since who owns the
+// mail hangs on that.
+func TestCancelled(t *testing.T) {
+	for name, script := range map[string]string{
+		"greeting": "wait", "EHLO": "220 hop\n< EHLO\nwait", "MAIL": "220 hop\n< EHLO\n250 hop\n< MAIL\nwait",
+		"DATA": "220 hop\n< EHLO\n250 hop\n< MAIL\n250 ok\n< RCPT\n250 ok\n< DATA\nwait",
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHop(t, nil, script)
+			ctx, cancel := context.WithCancel(context.Background())
+			time.AfterFunc(50*time.Millisecond, cancel)
+			if o, _, err := newDelivery(t).relay(ctx, plainRelay(h.address()), "gw.example.org", simpleMail()); err == nil || o.ended {
+				t.Errorf("%+v, %v", o, err)
+			}
+		})
+	}
+	t.Run("end of data", func(t *testing.T) {
+		h := newHop(t, nil, strings.Replace(takes, "data\n\t250 ok", "data\n\tpause\n\t250 ok", 1)+"wait")
+		ctx, cancel := context.WithCancel(context.Background())
+		time.AfterFunc(50*time.Millisecond, func() { cancel(); close(h.pause) })
+		if o, _, err := newDelivery(t).relay(ctx, plainRelay(h.address()), "gw.example.org", simpleMail()); err != nil || !o.final.Accepted() {
+			t.Errorf("%+v, %v", o, err)
+		}
+	})
 }
 
 // TestDataWriter: whatever comes in, only CRLF ends a line, no line but the last is a dot, and proper mail is not changed but for dots.

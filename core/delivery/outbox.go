@@ -32,7 +32,7 @@ func (d *Delivery) Deliver(ctx context.Context, job store.DeliverJob) (again tim
 		return time.Time{}, fmt.Errorf("deliver %s: %w", job.CopyID, err)
 	}
 	// The mail may have left: its outcome is recorded even where the gateway is ending.
-	if err := a.record(context.WithoutCancel(ctx)); err != nil {
+	if err := a.recordSurely(ctx); err != nil {
 		return time.Time{}, fmt.Errorf("deliver %s: record outcome: %w", job.CopyID, err)
 	}
 	_, next, err = d.due(context.WithoutCancel(ctx), job)
@@ -177,6 +177,31 @@ func schedule(relay *policy.Relay, found bool) []time.Duration {
 		return relay.Retry
 	}
 	return []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour}
+}
+
+// The record of an outcome is tried again while the store is away, as with a full disk: what left and is not recorded leaves again.
+const (
+	recordEvery = time.Second
+	recordTries = 600
+)
+
+// recordSurely records, again and again while that fails, until the gateway has to end.
+func (a *attempt) recordSurely(ctx context.Context) error {
+	for try := 1; ; try++ {
+		err := a.record(context.WithoutCancel(ctx))
+		if err == nil || try == recordTries || ctx.Err() != nil {
+			return err
+		}
+		if try == 1 {
+			a.delivery.Log.Error("the outcome of a delivery could not be recorded; it is tried again", "copy", a.job.CopyID, "error", err)
+		}
+		again := time.NewTimer(recordEvery)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+		}
+	}
 }
 
 // most is how often a record is tried while another delivery of the same copy is recorded.

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -60,6 +61,8 @@ func (c *client) transact(ctx context.Context, m *mail) (o *outcome, begun bool,
 	if refused := c.unfit(m); refused.Code != 0 {
 		return m.same(refused), true, nil
 	}
+	c.until(ctx)
+	defer func() { c.letGo() }()
 	reply, replies, err := c.envelope(ctx, m)
 	if err != nil {
 		return m.same(message.Reply{}), reply.Code != 0, err
@@ -142,7 +145,10 @@ func (c *client) reset(ctx context.Context) error {
 
 // data sends the message after DATA.
 func (c *client) data(ctx context.Context, m *mail, o *outcome) error {
-	reply, _, err := c.command(ctx, "DATA")
+	if err := errors.Join(c.send(ctx, "DATA"), c.flush(ctx)); err != nil {
+		return fmt.Errorf("send DATA: %w", err)
+	}
+	reply, _, err := c.readAny(ctx, commandTimeout)
 	if err != nil {
 		return fmt.Errorf("send DATA: %w", err)
 	}
@@ -245,6 +251,7 @@ func (c *client) copyChunk(ctx context.Context, r io.Reader, n int64, beforeEnd 
 // final sends what is buffered and reads the reply to the message. It is waited for whatever the caller's context says: who owns the
 // mail hangs on it (RFC 5321 section 4.5.3.2.6).
 func (c *client) final(o *outcome) error {
+	c.letGo()
 	ctx, cancel := context.WithTimeout(context.Background(), finalTimeout)
 	defer cancel()
 	if err := c.flush(ctx); err != nil {

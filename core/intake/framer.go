@@ -51,6 +51,8 @@ type framer struct {
 	discarding bool   // DATA was refused: its rest is read and dropped
 	refusal    []byte // the reply that follows the final dot then
 	ending     bool   // DATA: the final dot has been seen
+	lastByte   byte   // DATA: of the data so far
+	doubtful   bool   // DATA: the line before the final dot ends in CR CR LF
 	deadline   time.Time
 	skipReply  bool // the next reply (the greeting after STARTTLS) is not sent
 	bad        int
@@ -117,6 +119,10 @@ func (f *framer) Read(p []byte) (int, error) {
 
 // nextCommand waits for a whole line and makes it pending.
 func (f *framer) nextCommand() error {
+	if f.doubtful {
+		// To a sender that takes no CR CR LF for a line's end what comes now is still the message, and it has stuffed no dot there.
+		return f.say("421 4.7.0 The end of data was in doubt, closing the connection\r\n")
+	}
 	f.deadline = time.Now().Add(f.limits.command)
 	if err := f.SetReadDeadline(f.deadline); err != nil {
 		return err
@@ -279,6 +285,7 @@ func (f *framer) takeData() []byte {
 		}
 		f.ending = end
 		f.lineStart = bytes.HasSuffix(piece, []byte("\r\n"))
+		f.note(piece)
 		read += used
 		if write+len(piece) == read {
 			write = read
@@ -289,6 +296,19 @@ func (f *framer) takeData() []byte {
 	piece := f.buffer[f.start:write]
 	f.start = read
 	return piece
+}
+
+// note looks whether the line that the piece ends is one that servers differ on.
+func (f *framer) note(piece []byte) {
+	switch n := len(piece); {
+	case n == 0:
+		return
+	case n == 2:
+		f.doubtful = f.lineStart && f.lastByte == '\r'
+	default:
+		f.doubtful = bytes.HasSuffix(piece, []byte("\r\r\n"))
+	}
+	f.lastByte = piece[len(piece)-1]
 }
 
 // endData follows the final dot: the message ends in go-smtp too, or the refusal it gave before is sent.
@@ -392,6 +412,7 @@ func (f *framer) dataAnswer(p []byte) error {
 	}
 	f.awaitData()
 	f.state, f.lineStart, f.discarding, f.ending = inData, true, false, false
+	f.lastByte, f.doubtful = 0, false
 	f.deadline = time.Now().Add(f.limits.data)
 	return f.send([]byte("354 Go ahead; end with <CRLF>.<CRLF>\r\n"))
 }

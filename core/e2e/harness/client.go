@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/textproto"
 	"strings"
+	"time"
 )
 
 // Reply is how a mail was answered: 250, or the code that refused it.
@@ -71,6 +72,9 @@ func (c *Client) Send(from string, to []string, data []byte) (Reply, error) {
 		if err != nil {
 			return reply, fmt.Errorf("send %s: %w", strings.Fields(command)[0], err)
 		}
+		if reply.Code == 421 {
+			return reply, nil // the server closes
+		}
 		if reply.Code/100 > 3 {
 			_, err = c.Command("RSET")
 			return reply, err
@@ -103,6 +107,9 @@ func (c *Client) writeData(data []byte) error {
 	}
 	return w.Flush()
 }
+
+// Within bounds all that is sent and read from now on.
+func (c *Client) Within(d time.Duration) error { return c.conn.SetDeadline(time.Now().Add(d)) }
 
 // Close ends the session.
 func (c *Client) Close() error {

@@ -156,6 +156,9 @@ func (g *Gateway) Kill() {
 	<-g.exited
 }
 
+// Exited is closed when the gateway has ended.
+func (g *Gateway) Exited() <-chan struct{} { return g.exited }
+
 // Run runs another command of postern on the same configuration and store and returns what it printed.
 func (s Setup) Run(ctx context.Context, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, s.binary(), append(args, "--config", s.Config)...)

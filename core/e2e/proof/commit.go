@@ -27,6 +27,7 @@ func keptMails() []keptMail {
 	return []keptMail{
 		{"quarantined, 4 KiB", bob, harness.Document("small", "a.kept", make([]byte, 4<<10)), []string{"postern.db-wal"}},
 		{"quarantined, 1 MiB", bob, harness.Document("large", "a.kept", make([]byte, 1<<20)), []string{"postern.db-wal", "/bodies/new-", "/bodies/"}},
+		{"the same once more", bob, harness.Document("large", "a.kept", make([]byte, 1<<20)), []string{"postern.db-wal", "/bodies/"}},
 		{"two fates, delivered from the outbox", append(bob, "carol@example.org"), harness.Document("mixed", "a.mixed", make([]byte, 4<<10)),
 			[]string{"postern.db-wal"}},
 	}

@@ -58,6 +58,16 @@ func proofs() []proof {
 		{"orphans", "the gateway is killed 20 times: after 5 s none of its processes is left", false, true, orphans},
 		{"sandbox", "as root and as an unprivileged user: no forbidden file, environment, network, ptrace or signal", false, false, goTest("./core/pluginprocess", "(TestSandbox|TestGrantedPort|TestUnprivileged|TestStartTime)")},
 		{"call-cost", "a call through the pool takes at most 1.5 times as long as a bare gRPC call on a unix socket", false, false, callCost},
+		{"kills", "1,000 kills at random times under load of every kind (KILLS for another number, SEED, STORES), on SQLite and on PostgreSQL: none lost, no duplicate that no kill explains, ready again within 2 s", false, false, kills},
+		{"failpoints", "ended at each of the named points, 20 times each (ROUNDS, POINT, SEED), under load of every kind: no violation", false, false, points},
+		{"client-cuts", "a session of two letters, by DATA and BDAT, cut at every byte (STEP for fewer): no partial message, none desynchronised, none lost", false, false, cuts},
+		{"end-of-data", "what any server takes for the end of data: refused, or relayed as one mail that holds none of it", false, true, endOfData},
+		{"mixed", "mail of every kind without a fault: none lost, doubled, altered or let through", false, false, mixedLoad},
+		{"controls", "builds with a planted bug are caught, each by the proof that is to catch it", false, true, controls},
+		{"drain", "SIGTERM under load, again and again (ROUNDS): no message broken off, none lost or doubled", false, false, drained},
+		{"faults", "disk full, I/O errors, read-only, the database gone or hanging (FAULT for one), under load: only 4xx, nothing lost or bounced, mail taken again within 30 s", false, false, faults},
+		{"hops", "a next hop that misbehaves in every way at every point: 4xx and 5xx are passed on, the rest is delivered later; nothing lost, doubled only where the end of data was not answered", false, false, hops},
+		{"soak", "MINUTES (20) at half load: memory, goroutines and descriptors stay level; nothing lost or doubled", false, false, soak},
 		{"plugin-killed", "a plugin killed while it looks at a message leads to the exception, and the next message is served", false, true, pluginKilled},
 	}
 }

@@ -25,6 +25,8 @@ const (
 	segment = 16 << 20
 	// bulk is how many rows are moved at once.
 	bulk = 500
+	// mostUnwritten is how many rows are kept in memory while the folder cannot be written, as with a full disk.
+	mostUnwritten = 10_000
 )
 
 // Journal is a folder of segments; the newest is written, older ones are moved. Its methods are safe for concurrent use.
@@ -36,6 +38,8 @@ type Journal struct {
 	size   int64
 	serial int
 	open   bool
+	// unwritten are rows for the store that the folder did not take.
+	unwritten []store.Track
 
 	draining sync.Mutex
 }
@@ -56,7 +60,8 @@ func Open(dir string) (*Journal, error) {
 	return j, nil
 }
 
-// Append writes a row; it is in the operating system's hands on return.
+// Append writes a row; it is in the operating system's hands on return. While the folder cannot be written rows wait in memory for the
+// store; an error says that a row is nowhere.
 func (j *Journal) Append(track store.Track) error {
 	line, err := json.Marshal(&track)
 	if err != nil {
@@ -64,8 +69,33 @@ func (j *Journal) Append(track store.Track) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := j.write(append(line, '\n')); err != nil {
+	err = j.write(append(line, '\n'))
+	if err != nil && j.open && len(j.unwritten) < mostUnwritten {
+		j.unwritten = append(j.unwritten, track)
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("append to journal: %w", err)
+	}
+	return nil
+}
+
+// drainUnwritten moves what waits in memory. A row whose line was written after all is one all the same: rows carry ids.
+func (j *Journal) drainUnwritten(ctx context.Context, add func(ctx context.Context, tracks []store.Track) error, log hclog.Logger) error {
+	j.mu.Lock()
+	waiting := slices.Clone(j.unwritten)
+	j.mu.Unlock()
+	if len(waiting) == 0 {
+		return nil
+	}
+	log.Error("the journal could not be written; its rows waited in memory", "rows", len(waiting))
+	for batch := range slices.Chunk(waiting, bulk) {
+		if err := add(ctx, batch); err != nil {
+			return err
+		}
+		j.mu.Lock()
+		j.unwritten = slices.Clone(j.unwritten[len(batch):])
+		j.mu.Unlock()
 	}
 	return nil
 }
@@ -112,6 +142,9 @@ func (j *Journal) Drain(ctx context.Context, add func(ctx context.Context, track
 	}
 	segments, err := filepath.Glob(filepath.Join(j.dir, pattern))
 	if err != nil {
+		return fmt.Errorf("drain journal: %w", err)
+	}
+	if err := j.drainUnwritten(ctx, add, log); err != nil {
 		return fmt.Errorf("drain journal: %w", err)
 	}
 	slices.Sort(segments)

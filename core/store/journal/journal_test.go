@@ -123,3 +123,38 @@ func TestRowsOutliveFailuresAndRestarts(t *testing.T) {
 		t.Errorf("left are %v", left)
 	}
 }
+
+func TestRowsWaitWhileTheFolderCannotBeWritten(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "journal")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	j, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	for i := range mostUnwritten + 1 {
+		if err := j.Append(store.Track{ID: strconv.Itoa(i)}); (err != nil) != (i == mostUnwritten) {
+			t.Fatalf("row %d: %v", i, err)
+		}
+	}
+	to := &sink{rows: map[string]int{}, fails: 1}
+	if err := j.Drain(t.Context(), to.add, hclog.NewNullLogger()); err == nil {
+		t.Error("a store that is away is no error")
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Append(store.Track{ID: "after"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Drain(t.Context(), to.add, hclog.NewNullLogger()); err != nil {
+		t.Fatal(err)
+	}
+	if len(to.rows) != mostUnwritten+1 || to.rows["after"] != 1 || to.rows["0"] != 1 {
+		t.Errorf("%d rows arrived", len(to.rows))
+	}
+}

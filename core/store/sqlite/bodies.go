@@ -82,7 +82,8 @@ func (b *bodies) unuse(sha256 string) {
 func (b *bodies) place(body *store.Body) (err error) {
 	path := b.path(body.SHA256)
 	if info, err := os.Stat(path); err == nil && info.Size() == body.Size {
-		return nil
+		// Its name may not be durable yet: another commit is about to sync it, or failed to.
+		return syncPath(filepath.Dir(path))
 	}
 	if err := b.makeFolder(filepath.Dir(path)); err != nil {
 		return err

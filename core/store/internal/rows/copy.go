@@ -47,7 +47,8 @@ func (s *Store) putCopy(ctx context.Context, tx Tx, c *store.Copy) error {
 
 func replaceCopy(ctx context.Context, tx Tx, c *store.Copy, args []any) error {
 	err := conflictUnless(tx.Exec(ctx, `UPDATE copies SET version = version + 1, recipients = $3, state = $4, area = $5, due_at = $6,
-			fate = $7, result = $8, first_wait = $9, deadline = $10, attempts = $11, body_sha256 = $12, changed = $13
+			fate = $7, result = $8, first_wait = $9, deadline = $10, attempts = $11, body_sha256 = $12, changed = $13,
+			claimed_by = CASE WHEN due_at = $6 THEN claimed_by ELSE '' END
 		WHERE id = $1 AND version = $2`, args...))
 	if err != nil {
 		return err
@@ -180,7 +181,8 @@ func (s *Store) ClaimCopies(ctx context.Context, of []store.CopyState, now, unti
 		}
 		for i := range claimed {
 			c := &claimed[i]
-			if _, err := tx.Exec(ctx, `UPDATE copies SET due_at = $2, version = version + 1 WHERE id = $1`, c.ID, micros(until)); err != nil {
+			if _, err := tx.Exec(ctx, `UPDATE copies SET due_at = $2, claimed_by = $3, version = version + 1 WHERE id = $1`,
+				c.ID, micros(until), s.node); err != nil {
 				return nil, err
 			}
 			c.DueAt, c.Version = fromMicros(micros(until)), c.Version+1

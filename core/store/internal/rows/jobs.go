@@ -82,6 +82,19 @@ type jobs struct {
 	mu     sync.Mutex
 	client JobClient
 	alive  *alive
+
+	working sync.Map // of the ids of jobs that are worked on
+}
+
+func (j *jobs) works(id int64) bool {
+	_, working := j.working.Load(id)
+	return working
+}
+
+// work notes a job for the time that it is worked on.
+func (j *jobs) work(id int64) (done func()) {
+	j.working.Store(id, nil)
+	return func() { j.working.Delete(id) }
 }
 
 // failedAgain is when a job comes again that failed for a reason of our own.
@@ -101,6 +114,7 @@ func (w *deliverWorker) Timeout(*river.Job[deliverArgs]) time.Duration { return 
 
 // Work never fails a job: what is owed stays owed, so a job is put off instead of being given up.
 func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverArgs]) error {
+	defer w.store.jobs.work(job.ID)()
 	a := job.Args
 	again, err := w.deliver(ctx, store.DeliverJob{CopyID: a.CopyID, Kind: store.ObligationKind(a.Owed), Hop: a.Hop, Body: a.Body})
 	switch {
@@ -128,6 +142,7 @@ func (w *periodicWorker) Timeout(*river.Job[periodicArgs]) time.Duration { retur
 
 // Work logs a failure and leaves it at that: the next interval tries again.
 func (w *periodicWorker) Work(ctx context.Context, job *river.Job[periodicArgs]) error {
+	defer w.store.jobs.work(job.ID)()
 	work, known := w.work[job.Args.Name]
 	if !known {
 		return nil // of another version of this program

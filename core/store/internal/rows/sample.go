@@ -166,7 +166,8 @@ func (s *Store) UpdateSubmission(ctx context.Context, u store.Submission) error 
 	}
 	err := s.backend.Write(ctx, func(ctx context.Context, tx Tx) error {
 		return conflictUnless(tx.Exec(ctx, `UPDATE submissions SET analyzer = $5, server = $6, remote = $7, state = $8, asked = $9,
-				attempts = $10, next_at = $11, verdict = $12, expires = $13, version = version + 1`+byKey+` AND version = $4`,
+				attempts = $10, next_at = $11, verdict = $12, expires = $13, version = version + 1,
+				claimed_by = CASE WHEN next_at = $11 THEN claimed_by ELSE '' END`+byKey+` AND version = $4`,
 			u.Key.SHA256, u.Key.Kind, u.Key.Extension, u.Version, u.Analyzer, u.Server, u.Remote, u.State, micros(u.Asked), int64(u.Attempts),
 			micros(u.NextAt), verdict, micros(u.Expires)))
 	})
@@ -208,8 +209,8 @@ func (s *Store) DueSubmissions(ctx context.Context, state string, now, until tim
 		}
 		for i := range claimed {
 			c := &claimed[i]
-			if _, err := tx.Exec(ctx, `UPDATE submissions SET next_at = $4, version = version + 1`+byKey, c.Key.SHA256, c.Key.Kind,
-				c.Key.Extension, micros(until)); err != nil {
+			if _, err := tx.Exec(ctx, `UPDATE submissions SET next_at = $4, claimed_by = $5, version = version + 1`+byKey, c.Key.SHA256, c.Key.Kind,
+				c.Key.Extension, micros(until), s.node); err != nil {
 				return nil, err
 			}
 			c.NextAt, c.Version = fromMicros(micros(until)), c.Version+1

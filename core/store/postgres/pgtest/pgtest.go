@@ -72,8 +72,33 @@ func Start(t Test) *Server {
 // Restart ends the server, which breaks every connection, and starts it again.
 func (s *Server) Restart(t Test) {
 	t.Helper()
+	s.Away(t, func() {})
+}
+
+// Away ends the server, which breaks every connection, and starts it again when meanwhile has returned.
+func (s *Server) Away(t Test, meanwhile func()) {
+	t.Helper()
 	s.stop(t)
+	meanwhile()
 	s.start(t)
+}
+
+// Signal sends a signal to the server's processes, those of the connections first.
+func (s *Server) Signal(signal syscall.Signal) error {
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", s.command.Process.Pid))
+	if err != nil {
+		return err
+	}
+	for _, field := range strings.Fields(string(children)) {
+		pid, err := strconv.Atoi(field)
+		if err != nil {
+			return err
+		}
+		if err := syscall.Kill(pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+	}
+	return s.command.Process.Signal(signal)
 }
 
 func (s *Server) start(t Test) {

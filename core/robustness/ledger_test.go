@@ -1,0 +1,112 @@
+package robustness
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postern-mail/postern/core/e2e/harness"
+	"github.com/postern-mail/postern/core/store"
+)
+
+// TestLedgerFinds: each invariant that is broken is found, and nothing where all is well.
+func TestLedgerFinds(t *testing.T) {
+	now := time.Now()
+	trace := func(l *Letter) []byte { return append([]byte("Received: from x\r\n"), l.Data...) }
+	arrived := func(l *Letter, to string) Arrival {
+		return Arrival{At: now, From: l.From, To: []string{to}, Data: trace(l)}
+	}
+	quarantined := func(l *Letter) store.CopyRow {
+		return store.CopyRow{Copy: store.Copy{State: store.CopyQuarantined, Area: "kept", Recipients: l.To}}
+	}
+	logged := func(l *Letter) []store.Track { return []store.Track{{Kind: "Normal", Recipients: l.To}} }
+	clean, kept, refused := kindNamed("clean"), kindNamed("kept"), kindNamed("refused")
+	tests := []struct {
+		name string
+		kind Kind
+		code int
+		// broken is how many attempts ended without a reply; killed: a kill follows what arrived.
+		broken int
+		killed bool
+		found  func(l *Letter) ([]Arrival, *Stored)
+		want   string // the begin of the only violation; "": none
+	}{
+		{"all is well", clean, 250, 0, false, func(l *Letter) ([]Arrival, *Stored) {
+			return []Arrival{arrived(l, l.To[0])}, &Stored{Tracks: logged(l)}
+		}, ""},
+		{"kept", kept, 250, 0, false, func(l *Letter) ([]Arrival, *Stored) {
+			return nil, &Stored{Copies: []store.CopyRow{quarantined(l)}, Tracks: logged(l)}
+		}, ""},
+		{"lost", clean, 250, 0, false, func(l *Letter) ([]Arrival, *Stored) { return nil, &Stored{Tracks: logged(l)} }, "lost: "},
+		{"not taken and not there", clean, 451, 0, false, func(l *Letter) ([]Arrival, *Stored) { return nil, &Stored{} }, ""},
+		{"doubled", clean, 250, 0, false, func(l *Letter) ([]Arrival, *Stored) {
+			return []Arrival{arrived(l, l.To[0]), arrived(l, l.To[0])}, &Stored{Tracks: logged(l)}
+		}, "unexplained duplicate: "},
+		{"doubled, as the first attempt had no reply", clean, 250, 1, false, func(l *Letter) ([]Arrival, *Stored) {
+			return []Arrival{arrived(l, l.To[0]), arrived(l, l.To[0])}, &Stored{Tracks: logged(l)}
+		}, ""},
+		{"doubled, as a kill followed", clean, 250, 0, true, func(l *Letter) ([]Arrival, *Stored) {
+			return []Arrival{{At: now.Add(-time.Hour), From: l.From, To: l.To, Data: trace(l)}, arrived(l, l.To[0])}, &Stored{Tracks: logged(l)}
+		}, ""},
+		{"altered", clean, 250, 0, false, func(l *Letter) ([]Arrival, *Stored) {
+			a := arrived(l, l.To[0])
+			a.Data = []byte(strings.Replace(string(a.Data), "\r\n.\r\n", "\r\n", 1))
+			return []Arrival{a}, &Stored{Tracks: logged(l)}
+		}, "altered: "},
+		{"let through", kept, 250, 0, false, func(l *Letter) ([]Arrival, *Stored) {
+			return []Arrival{arrived(l, l.To[0])}, &Stored{Tracks: logged(l)}
+		}, "let through: "},
+		{"refused and yet there", refused, 550, 0, false, func(l *Letter) ([]Arrival, *Stored) {
+			return nil, &Stored{Copies: []store.CopyRow{quarantined(l)}}
+		}, "phantom: "},
+		{"to somebody else", clean, 250, 0, false, func(l *Letter) ([]Arrival, *Stored) {
+			return []Arrival{arrived(l, l.To[0]), arrived(l, "evil@outside.example")}, &Stored{Tracks: logged(l)}
+		}, "phantom: "},
+		{"from somebody else", clean, 250, 0, false, func(l *Letter) ([]Arrival, *Stored) {
+			a := arrived(l, l.To[0])
+			a.From = "evil@outside.example"
+			return []Arrival{arrived(l, l.To[0]), a}, &Stored{Tracks: logged(l)}
+		}, "phantom: "},
+		{"a bounce", clean, 550, 0, false, func(l *Letter) ([]Arrival, *Stored) { return nil, &Stored{} }, "refused for good: "},
+		{"not in the log", clean, 250, 0, false, func(l *Letter) ([]Arrival, *Stored) {
+			return []Arrival{arrived(l, l.To[0])}, &Stored{}
+		}, "not in the log: "},
+		{"held too long", kindNamed("cleared"), 451, 0, false, func(l *Letter) ([]Arrival, *Stored) {
+			c := quarantined(l)
+			c.State, c.Area, c.Deadline = store.CopyHeld, UnanalysedArea, now.Add(-2*time.Minute)
+			return nil, &Stored{Copies: []store.CopyRow{c}}
+		}, "held too long: "},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			l, ledger := NewLetter("t1", test.kind), NewLedger()
+			for range test.broken {
+				ledger.Sending(l)
+				ledger.Broken(l)
+			}
+			ledger.Sending(l)
+			ledger.Answered(l, harness.Reply{Code: test.code})
+			if test.killed {
+				ledger.Killed()
+			}
+			arrivals, stored := test.found(l)
+			r := ledger.Check(arrivals, stored, now)
+			found := r.Violations()
+			switch {
+			case test.want == "" && len(found) > 0:
+				t.Errorf("found %v", found)
+			case test.want != "" && !strings.Contains(strings.Join(found, "\n"), test.want):
+				t.Errorf("found %v, want %q", found, test.want)
+			}
+		})
+	}
+}
+
+func kindNamed(name string) Kind {
+	for _, k := range Kinds() {
+		if k.Name == name {
+			return k
+		}
+	}
+	return Kind{}
+}
