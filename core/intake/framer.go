@@ -477,10 +477,10 @@ func (f *framer) Close() error {
 	f.closed = true
 	upgraded := f.upgraded
 	f.mu.Unlock()
-	var err error
-	if !upgraded {
-		err = f.Conn.Close()
-	}
+	// Its place is free before the client can see that the connection has ended, so that one who comes again at once is let in.
 	f.onClose(f, upgraded)
-	return err
+	if upgraded {
+		return nil
+	}
+	return f.Conn.Close()
 }
