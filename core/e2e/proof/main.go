@@ -56,6 +56,7 @@ func proofs() []proof {
 		{"hot-swap", "1,000 hot swaps under load (50 in the tests): no message failed, deferred, doubled or judged by two generations; p99 grows by less than 50 ms; every old process is gone", false, true, hotSwap},
 		{"bad-swap", "a swap that is wrong in any of eight ways is refused with the reason, and the old version serves on, no message touched", false, true, badSwap},
 		{"orphans", "the gateway is killed 20 times: after 5 s none of its processes is left", false, true, orphans},
+		{"conform", "every plugin of the tree and both example scanners, Go and Node, pass all checks of the conformance suite that apply", false, true, conformance},
 		{"sandbox", "as root and as an unprivileged user: no forbidden file, environment, network, ptrace or signal", false, false, goTest("./core/pluginprocess", "(TestSandbox|TestGrantedPort|TestUnprivileged|TestStartTime)")},
 		{"call-cost", "a call through the pool takes at most 1.5 times as long as a bare gRPC call on a unix socket", false, false, callCost},
 		{"plugin-killed", "a plugin killed while it looks at a message leads to the exception, and the next message is served", false, true, pluginKilled},
