@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,9 +15,12 @@ import (
 
 // conforming are the plugins that have to pass, with the file of those that need a configuration.
 func conforming() map[string]string {
+	const files = "core/e2e/testdata/conform/"
 	return map[string]string{
-		"postern-actions": "", "postern-atse": "", "postern-cape": "cape", "postern-ctd": "ctd", "postern-ddan": "ddan", "postern-filename": "filename",
-		"postern-filetype": "filetype", "postern-snap": "", "postern-unpack": "", "postern-verdicts": "verdicts",
+		"postern-actions": "", "postern-atse": "", "postern-cape": files + "cape.hcl", "postern-ctd": files + "ctd.hcl", "postern-ddan": files + "ddan.hcl",
+		"postern-filename": files + "filename.hcl", "postern-filetype": files + "filetype.hcl", "postern-snap": "", "postern-unpack": "",
+		"postern-verdicts":         files + "verdicts.hcl",
+		"examples/postern-allowed": "examples/scanner-go/plugin.hcl", "examples/postern-invites": "examples/scanner-node/plugin.hcl",
 	}
 }
 
@@ -27,14 +32,16 @@ func conformance(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	short := false
 	for _, plugin := range built {
-		file, known := conforming()[filepath.Base(plugin)]
-		if !known {
+		if _, known := conforming()[filepath.Base(plugin)]; !known {
 			return fmt.Errorf("%s was built and is not in this proof", plugin)
 		}
+	}
+	short := false
+	for _, name := range slices.Sorted(maps.Keys(conforming())) {
+		plugin, file := filepath.Join(e.bin, name), conforming()[name]
 		if file != "" {
-			file = filepath.Join(e.bin, "..", "core", "e2e", "testdata", "conform", file+".hcl")
+			file = filepath.Join(e.bin, "..", file)
 		}
 		began := time.Now()
 		report, err := harness.Conform(ctx, e.bin, plugin, file)
@@ -49,7 +56,7 @@ func conformance(ctx context.Context, e *env) error {
 			}
 		}
 		short = short || len(failed) > 0
-		e.printf("%-18s %2d passed, %d failed, %d not applicable, in %4d ms %s", filepath.Base(plugin), counts[conform.Passed], counts[conform.Failed],
+		e.printf("%-24s %2d passed, %d failed, %d not applicable, in %4d ms %s", name, counts[conform.Passed], counts[conform.Failed],
 			counts[conform.NotApplicable], time.Since(began).Milliseconds(), strings.Join(failed, "; "))
 	}
 	if short {
