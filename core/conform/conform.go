@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -130,7 +131,7 @@ func Run(ctx context.Context, p Plugin) (*Report, error) {
 	if d := s.description; d != nil {
 		report.Plugin, report.Version = d.GetName(), d.GetVersion()
 		for _, role := range d.GetRoles() {
-			report.Roles = append(report.Roles, role.String())
+			report.Roles = append(report.Roles, strings.ToLower(strings.TrimPrefix(role.String(), "ROLE_")))
 		}
 	}
 	report.Sandbox = s.level.Guards()
@@ -206,7 +207,7 @@ func (s *suite) introduce(ctx context.Context, process *pluginprocess.Process) e
 	defer cancel()
 	response, err := pluginv1.NewPluginServiceClient(process.Conn()).Configure(ctx, request)
 	if err != nil {
-		return alive(process, fmt.Errorf("Configure: %w", err))
+		return alive(process, fmt.Errorf("configure: %w", err))
 	}
 	for _, d := range response.GetDiagnostics() {
 		if d.GetSeverity() != pluginv1.Severity_SEVERITY_WARNING {

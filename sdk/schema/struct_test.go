@@ -31,7 +31,6 @@ type options struct {
 	Limits  struct {
 		Size float64 `summary:"bytes"`
 	} `summary:"limits"`
-	unexported int
 }
 
 func TestOf(t *testing.T) {
@@ -100,7 +99,7 @@ func TestDecode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(options{}, server{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(server{})); diff != "" {
 		t.Error(diff)
 	}
 }
