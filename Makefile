@@ -32,12 +32,24 @@ build: ## build the gateway and its plugins into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/object-servers ./examples/object-servers
 	CGO_ENABLED=0 go build -trimpath -o bin/hostile-plugin ./core/e2e/hostile
 
+.PHONY: examples
+examples: packages ## test the example scanners, each in its own module, and build them into bin/examples/
+	@mkdir -p bin/examples
+	cd examples/scanner-go
+	go vet ./... && go test ./...
+	CGO_ENABLED=0 go build -trimpath -o ../../bin/examples/postern-allowed .
+	cd ../scanner-node
+	[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent
+	npm test --silent >/dev/null || npm test
+	npm run --silent build
+	mv postern-invites ../../bin/examples/
+
 .PHONY: run
 run: build ## start the gateway here, send it the sample mails, show what became of them; ONCE=1 ends there
 	@go run ./core/e2e/trial $(if $(ONCE),-once)
 
 .PHONY: test
-test: packages build ## run every test, with the race detector, against real servers
+test: packages build examples ## run every test, with the race detector, against real servers
 	go test -race -tags yara ./plugins/atse
 	go test -race -timeout 15m ./...
 
@@ -48,11 +60,12 @@ bench: build ## measure: Go benchmarks, and the gateway beside a bare relay in t
 
 .PHONY: lint
 lint: packages ## run the linters
-	@test -z "$$(gofmt -l core plugins sdk)" || { echo "not formatted:"; gofmt -l core plugins sdk; exit 1; }
+	@test -z "$$(gofmt -l core plugins sdk examples)" || { echo "not formatted:"; gofmt -l core plugins sdk examples; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
 	go vet -tags yara ./plugins/atse
-	cd sdk/proto && go run $(BUF) lint
+	(cd examples/scanner-go && go vet ./...)
+	cd sdk/proto && go run $(BUF) lint && go run $(BUF) breaking --against v1.binpb
 
 .PHONY: vuln
 vuln: ## look for known holes in what is built in; VULNDB=file:///folder uses a copy of the database
@@ -92,14 +105,14 @@ proofs: build ## list the proofs with what each claims
 	@go run ./core/e2e/proof
 
 .PHONY: proof
-proof: packages build ## run one: make proof NAME=split [CORPORA=folder]
+proof: packages build examples ## run one: make proof NAME=split [CORPORA=folder]
 	@go run ./core/e2e/proof -corpora "$(CORPORA)" $(NAME)
 
 .PHONY: generate
-generate: ## make the Go of the plugin contract from its .proto
-	cd sdk/proto && go run $(BUF) generate
+generate: ## make the Go of the plugin contract from its .proto, which may have grown but not changed
+	cd sdk/proto && go run $(BUF) breaking --against v1.binpb && go run $(BUF) generate && go run $(BUF) build --exclude-source-info -o v1.binpb
 
-# What the tests need besides Go, from Debian: a C compiler (race detector), clamd, PostgreSQL, strace, 7-Zip, libyara.
+# What the tests need besides Go, from Debian: a C compiler (race detector), clamd, PostgreSQL, strace, 7-Zip, libyara, Node.
 .PHONY: packages
 packages:
 	@missing=()
@@ -109,6 +122,7 @@ packages:
 	have strace || missing+=(strace)
 	{ have pkg-config && pkg-config --exists yara; } || missing+=(libyara-dev pkg-config)
 	have 7zz || missing+=(7zip)
+	have npm || missing+=(nodejs npm)
 	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 	if [ $${#missing[@]} -gt 0 ]; then
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo

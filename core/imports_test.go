@@ -25,7 +25,7 @@ func layers() []string {
 		"admin intake",
 		"mailauth gate",
 		"delivery analysis",
-		"compose",
+		"compose conform scaffold",
 		"inspect rewrite",
 		"exposure pluginpool",
 		"pluginprocess engine",

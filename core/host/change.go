@@ -99,12 +99,7 @@ func (h *Host) RollbackPlugin(ctx context.Context, name string) (text string, er
 
 // plugin is what the policy that serves says of a plugin, or nil.
 func (h *Host) plugin(name string) *policy.Plugin {
-	for i := range h.serving.Policy.Plugins {
-		if p := &h.serving.Policy.Plugins[i]; p.Name == name {
-			return p
-		}
-	}
-	return nil
+	return h.serving.plugin(name)
 }
 
 // served is what is pinned for a plugin of the policy that serves.

@@ -173,7 +173,7 @@ func FuzzScanAnswer(f *testing.F) {
 			return
 		}
 		report := &message.Report{Plugin: "p", Queries: []int{1, 2}}
-		if err := fill(report, answer, tree); err != nil {
+		if err := Fill(report, answer, tree); err != nil {
 			if !errors.Is(err, errForeign) {
 				t.Errorf("refused with %v", err)
 			}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -35,7 +36,7 @@ func (i *Inspector) ask(
 	}
 	answer, err := i.call(ctx, s, queries, m, tree)
 	if err == nil {
-		err = fill(report, answer, tree)
+		err = Fill(report, answer, tree)
 	}
 	if err != nil {
 		reason := reasonOf(err)
@@ -63,7 +64,12 @@ func (i *Inspector) call(
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, view.Close()) }()
-	stream, err := pluginv1.NewScannerServiceClient(lease.Conn()).Scan(lease.Context)
+	return Exchange(lease.Context, lease.Conn(), view)
+}
+
+// Exchange makes one scanner call: the view goes out with what follows it in chunks, and the answer to it comes back.
+func Exchange(ctx context.Context, conn grpc.ClientConnInterface, view *exposure.View) (*pluginv1.ScanResponse, error) {
+	stream, err := pluginv1.NewScannerServiceClient(conn).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("scan: %w", err)
 	}
@@ -75,7 +81,7 @@ func (i *Inspector) call(
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("scan: send: %w", err)
 	}
-	answer, err = stream.CloseAndRecv()
+	answer, err := stream.CloseAndRecv()
 	if err != nil {
 		return nil, fmt.Errorf("scan: %w", err)
 	}
@@ -124,9 +130,9 @@ func sendChunks(send func(*pluginv1.ScanRequest) error, body exposure.Chunked) e
 	}
 }
 
-// fill takes the answer over. An answer that names a query, part or certainty that was not asked or does not exist is refused as
+// Fill takes the answer over. An answer that names a query, part or certainty that was not asked or does not exist is refused as
 // a whole: unknown means refuse, never allow.
-func fill(report *message.Report, answer *pluginv1.ScanResponse, tree *message.Tree) error {
+func Fill(report *message.Report, answer *pluginv1.ScanResponse, tree *message.Tree) error {
 	if len(answer.GetFindings()) > pluginv1.MaxFindings {
 		return fmt.Errorf("%w: %d findings", errForeign, len(answer.GetFindings()))
 	}

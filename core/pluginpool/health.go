@@ -29,8 +29,8 @@ var ErrSelfCheck = errors.New("the self-check failed")
 // checkCall is the name of the call that a scanner is checked with.
 const checkCall = "self-check"
 
-// selfCheck asks the plugin whether it serves, and a scanner for a report on nothing at all.
-func selfCheck(ctx context.Context, conn grpc.ClientConnInterface, d *pluginv1.DescribeResponse) error {
+// SelfCheck asks the plugin whether it serves, and a scanner for a report on nothing at all.
+func SelfCheck(ctx context.Context, conn grpc.ClientConnInterface, d *pluginv1.DescribeResponse) error {
 	health, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: healthService})
 	if err != nil {
 		return fmt.Errorf("%w: ask for its health: %w", ErrSelfCheck, err)

@@ -221,7 +221,7 @@ func (p *Pool) introduce(ctx context.Context, process *pluginprocess.Process) er
 	if diagnostics.failed() {
 		return diagnostics
 	}
-	if err := selfCheck(ctx, process.Conn(), description); err != nil {
+	if err := SelfCheck(ctx, process.Conn(), description); err != nil {
 		return fmt.Errorf("plugin %s: %w", name, err)
 	}
 	p.mu.Lock()

@@ -142,6 +142,20 @@ func (p *Process) Broken(within time.Duration) bool {
 // Inbox is the folder in which the plugin finds bodies by reference.
 func (p *Process) Inbox() string { return inboxOf(p.dir) }
 
+// Folder is the folder that the plugin may write.
+func (p *Process) Folder() string { return workOf(p.dir) }
+
+// HangUp closes the plugin's standard input, as the end of the host does, and reports whether the process ends within the time.
+func (p *Process) HangUp(within time.Duration) bool {
+	_ = p.runner.stdin.Close()
+	select {
+	case <-p.runner.exited:
+		return true
+	case <-time.After(within):
+		return false
+	}
+}
+
 // Level is the sandbox that the process runs in.
 func (p *Process) Level() Level { return p.runner.level }
 

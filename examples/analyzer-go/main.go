@@ -6,7 +6,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -20,19 +19,21 @@ func main() {
 	v := &verdicts{}
 	serve.Main(serve.Plugin{
 		Name: "verdicts", Version: "1.0.0", Summary: "Takes verdicts from a text file.",
-		Config:    schema.Body{Attributes: []schema.Attribute{{Name: "file", Summary: "the file of verdicts", Type: schema.Path, Required: true}}},
-		Configure: v.configure, Analyzer: v,
+		Config: schema.Of(options{}), Configure: v.configure, Analyzer: v,
 	})
+}
+
+// options is what an operator may write in the plugin's block.
+type options struct {
+	File string `summary:"the file of verdicts" type:"path" required:"true"`
 }
 
 type verdicts struct{ file string }
 
 func (v *verdicts) configure(_ context.Context, c *serve.Configuration) (*serve.Configured, error) {
-	var config struct {
-		File string `json:"file"`
-	}
-	if err := json.Unmarshal(c.Config, &config); err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
+	var config options
+	if err := c.Decode(&config); err != nil {
+		return nil, err
 	}
 	v.file = config.File
 	if _, err := v.read(); err != nil {

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -78,19 +77,13 @@ func descriptions() []action.Description {
 type performer struct{}
 
 // config is every attribute of the editing actions.
-type config struct {
-	Text  string `json:"text"`
-	Name  string `json:"name"`
-	Value string `json:"value"`
-	At    string `json:"at"`
-	Which string `json:"which"`
-}
+type config struct{ Text, Name, Value, At, Which string }
 
 // Perform computes the changes of one action on one copy.
 func (performer) Perform(_ context.Context, r *action.Request) ([]action.Change, error) {
 	var c config
-	if err := json.Unmarshal(r.Config, &c); err != nil {
-		return nil, fmt.Errorf("read configuration of %s: %w", r.Action, err)
+	if err := r.Decode(&c); err != nil {
+		return nil, err
 	}
 	switch r.Action {
 	case "tag_subject":

@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -47,14 +46,13 @@ func (n *names) configure(_ context.Context, c *serve.Configuration) (*serve.Con
 	done := &serve.Configured{}
 	for _, q := range c.Queries {
 		var config struct {
-			Names    []string `json:"names"`
-			NotNames []string `json:"not_names"`
-			Preset   string   `json:"preset"`
+			Names, NotNames []string
+			Preset          string
 			// Deceptive asks for names by what they do, beside those by what they are.
-			Deceptive bool `json:"deceptive"`
+			Deceptive bool
 		}
-		if err := json.Unmarshal(q.Config, &config); err != nil {
-			return nil, fmt.Errorf("read scan block: %w", err)
+		if err := q.Decode(&config); err != nil {
+			return nil, err
 		}
 		patterns := parseAll(append(preset(config.Preset), config.Names...))
 		for i, written := range config.Names {

@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -72,11 +71,10 @@ func (t *types) configure(_ context.Context, c *serve.Configuration) (*serve.Con
 	done := &serve.Configured{}
 	for _, q := range c.Queries {
 		var config struct {
-			Types    []string `json:"types"`
-			NotTypes []string `json:"not_types"`
+			Types, NotTypes []string
 		}
-		if err := json.Unmarshal(q.Config, &config); err != nil {
-			return nil, fmt.Errorf("read scan block: %w", err)
+		if err := q.Decode(&config); err != nil {
+			return nil, err
 		}
 		if (len(config.Types) == 0) == (len(config.NotTypes) == 0) {
 			done.Problems = append(done.Problems, serve.Problem{

@@ -5,6 +5,7 @@ package action
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"github.com/postern-mail/postern/sdk/scanner"
 	"github.com/postern-mail/postern/sdk/schema"
@@ -54,6 +55,14 @@ type Request struct {
 	Header   []scanner.HeaderField
 	Parts    []scanner.Part // without bodies
 	Matching []int          // parts that the rule matched
+}
+
+// Decode fills a struct with the block's configuration, by the names that schema.Of gives its fields.
+func (r *Request) Decode(into any) error {
+	if err := schema.Decode(r.Config, into); err != nil {
+		return fmt.Errorf("read configuration of %s: %w", r.Action, err)
+	}
+	return nil
 }
 
 // Change is one of SetHeader, RemovePart, InsertText.

@@ -4,6 +4,7 @@ package scanner
 
 import (
 	"context"
+	"errors"
 	"io"
 )
 
@@ -14,6 +15,25 @@ import (
 type Scanner interface {
 	Scan(ctx context.Context, message *Message) (*Report, error)
 }
+
+// Downstream marks an error as that of a server behind the plugin. Returned by Scan it says that the plugin is well, and what it asks is
+// not: the message meets "plugin_unavailable" all the same, and the log tells whose fault it was.
+func Downstream(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &downstream{err}
+}
+
+// IsDownstream reports whether the error is marked.
+func IsDownstream(err error) bool {
+	var marked *downstream
+	return errors.As(err, &marked)
+}
+
+type downstream struct{ error }
+
+func (d *downstream) Unwrap() error { return d.error }
 
 // Inputs declares what the scanner is given. Ask for little: what is not asked for is not sent, and a scanner whose needs a message
 // does not meet is not called.

@@ -31,7 +31,7 @@ func (s *actionService) Perform(ctx context.Context, r *pluginv1.PerformRequest)
 		request.Matching = append(request.Matching, int(id))
 	}
 	defer releaseBodies(request.Parts)
-	changes, err := s.base.plugin.Performer.Perform(ctx, request)
+	changes, err := s.base.plugin.Performer.Perform(s.base.of(ctx, r.GetCall()), request)
 	if err != nil {
 		return nil, status.Error(codes.Internal, fmt.Sprintf("perform %s: %v", r.GetAction(), err))
 	}

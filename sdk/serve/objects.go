@@ -2,6 +2,7 @@ package serve
 
 import (
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -23,7 +24,7 @@ func (s *objectsService) Fetch(r *pluginv1.FetchRequest, stream grpc.ServerStrea
 	for _, c := range r.GetCursors() {
 		cursors[c.GetSource()] = c.GetCursor()
 	}
-	if err := s.base.plugin.Objects.Fetch(stream.Context(), cursors, objectSink{stream}); err != nil {
+	if err := s.base.plugin.Objects.Fetch(stream.Context(), cursors, objectSink{stream, NewProgress(s.base.log, "fetching objects", time.Now)}); err != nil {
 		return status.Error(codes.Unavailable, fmt.Sprintf("fetch: %v", err))
 	}
 	return nil
@@ -33,7 +34,8 @@ func (s *objectsService) Fetch(r *pluginv1.FetchRequest, stream grpc.ServerStrea
 const batchSize = 1000
 
 type objectSink struct {
-	stream grpc.ServerStreamingServer[pluginv1.FetchResponse]
+	stream   grpc.ServerStreamingServer[pluginv1.FetchResponse]
+	progress *Progress
 }
 
 func (s objectSink) Objects(batch []objects.Object) error {
@@ -53,6 +55,7 @@ func (s objectSink) Objects(batch []objects.Object) error {
 		if err := s.stream.Send(&pluginv1.FetchResponse{Frame: &pluginv1.FetchResponse_Batch{Batch: wire}}); err != nil {
 			return fmt.Errorf("send objects: %w", err)
 		}
+		s.progress.Add(n)
 		batch = batch[n:]
 	}
 	return nil

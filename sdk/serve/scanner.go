@@ -47,11 +47,19 @@ func (s *scannerService) Scan(stream grpc.ClientStreamingServer[pluginv1.ScanReq
 		part.Body = spilled.body()
 	}
 	defer releaseBodies(message.Parts)
-	report, err := s.base.plugin.Scanner.Scan(stream.Context(), message)
+	report, err := s.base.plugin.Scanner.Scan(s.base.of(stream.Context(), opening.GetCall()), message)
+	if scanner.IsDownstream(err) {
+		report, err = &scanner.Report{Troubles: []scanner.Trouble{downstreamTrouble(err)}}, nil
+	}
 	if err != nil {
 		return status.Error(codes.Internal, fmt.Sprintf("scan: %v", err))
 	}
 	return stream.SendAndClose(wireReport(opening.GetCall(), report))
+}
+
+// downstreamTrouble is the whole answer where a server behind the plugin failed.
+func downstreamTrouble(err error) scanner.Trouble {
+	return scanner.Trouble{Kind: scanner.TroubleDownstream, Reason: "downstream", Detail: err.Error(), Part: -1}
 }
 
 func receiveChunks(stream grpc.ClientStreamingServer[pluginv1.ScanRequest, pluginv1.ScanResponse]) (map[int]*spill, error) {

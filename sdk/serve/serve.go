@@ -4,11 +4,13 @@ package serve
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -32,7 +34,7 @@ type Plugin struct {
 	Config  schema.Body
 
 	// Configure gets the checked configuration once, before any work. It returns what is wrong as problems; an error is for
-	// what is not the operator's doing. It may be nil.
+	// what is not the operator's doing. An answer of nil is a configuration without problems. Configure itself may be nil.
 	Configure func(ctx context.Context, configuration *Configuration) (*Configured, error)
 
 	Scanner scanner.Scanner
@@ -57,10 +59,26 @@ type Configuration struct {
 	Log hclog.Logger
 }
 
+// Decode fills a struct with the configuration, by the names that schema.Of gives its fields. What does not fit is a problem at its
+// place in the policy where Configure returns the error.
+func (c *Configuration) Decode(into any) error { return decode(c.Config, into, "config") }
+
 // Query is one distinct scan block.
 type Query struct {
 	Number int
 	Config json.RawMessage
+}
+
+// Decode is Configuration.Decode for a scan block.
+func (q *Query) Decode(into any) error { return decode(q.Config, into, "scan", strconv.Itoa(q.Number)) }
+
+func decode(text json.RawMessage, into any, path ...string) error {
+	err := schema.Decode(text, into)
+	var wrong *schema.ValueError
+	if errors.As(err, &wrong) {
+		wrong.Path = append(path, wrong.Path...)
+	}
+	return err
 }
 
 // Configured is the answer to a configuration.
@@ -180,8 +198,14 @@ func (s *pluginService) Configure(ctx context.Context, request *pluginv1.Configu
 			Query{Number: int(q.GetNumber()), Config: json.RawMessage(q.GetConfigJson())})
 	}
 	configured, err := s.plugin.Configure(ctx, configuration)
-	if err != nil {
+	var wrong *schema.ValueError
+	switch {
+	case errors.As(err, &wrong):
+		configured = &Configured{Problems: []Problem{{Path: wrong.Path, Summary: "Unsuitable value", Detail: wrong.Err.Error()}}}
+	case err != nil:
 		return nil, fmt.Errorf("configure %s: %w", s.plugin.Name, err)
+	case configured == nil:
+		configured = &Configured{}
 	}
 	response := &pluginv1.ConfigureResponse{Signatures: configured.Signatures}
 	for _, p := range configured.Problems {

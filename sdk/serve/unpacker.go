@@ -67,7 +67,12 @@ func (s *unpackerService) Unpack(stream unpackStream) error {
 	for _, p := range opening.GetPasswords() {
 		container.Passwords = append(container.Passwords, unpacker.Password{Text: p.GetText(), Source: p.GetSource()})
 	}
-	if err := s.base.plugin.Unpacker.Unpack(stream.Context(), container, &emitter{stream: stream}); err != nil {
+	out := &emitter{stream: stream}
+	err = s.base.plugin.Unpacker.Unpack(s.base.of(stream.Context(), opening.GetCall()), container, out)
+	if scanner.IsDownstream(err) {
+		err = out.Trouble(downstreamTrouble(err))
+	}
+	if err != nil {
 		return status.Error(codes.Internal, fmt.Sprintf("unpack: %v", err))
 	}
 	return nil

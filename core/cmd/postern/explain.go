@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -88,7 +89,7 @@ func (a *app) printTrace(trace []message.TraceStep, tree *message.Tree) {
 func findingText(f *message.Finding, tree *message.Tree) string {
 	text := fmt.Sprintf("%s: %s %s", f.Plugin, f.Certainty, f.Name)
 	if f.Part >= 0 && f.Part < len(tree.Parts) {
-		text += " in " + tree.Parts[f.Part].Display
+		text += " in " + cmp.Or(tree.Parts[f.Part].Display, "part "+tree.Parts[f.Part].Path)
 	}
 	if f.Evidence != "" {
 		text += " (" + f.Evidence + ")"

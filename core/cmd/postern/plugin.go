@@ -37,7 +37,7 @@ func newPlugin(a *app) *cobra.Command {
 			}
 			return err
 		},
-	}, newPluginList(a), newPluginDescribe(a), newPluginVerify(a), newPluginSwap(a), newPluginShadow(a),
+	}, newPluginList(a), newPluginDescribe(a), newPluginVerify(a), newPluginSwap(a), newPluginShadow(a), newPluginNew(a), newPluginDev(a), newPluginConform(a),
 		newPluginDo(a, "rollback", "Put the executable back that was swapped out last"),
 		newPluginDo(a, "restart", "Start a plugin's processes anew, also where it is suspended"))
 	return cmd

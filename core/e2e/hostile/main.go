@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -28,10 +29,12 @@ import (
 )
 
 func main() {
-	go func() { // as the contract has it: the host is gone when standard input ends
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}()
+	if startMode() != "stays" {
+		go func() { // as the contract has it: the host is gone when standard input ends
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			os.Exit(0)
+		}()
+	}
 	before()
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: goplugin.HandshakeConfig{
@@ -92,13 +95,17 @@ func version() string {
 	return "1.0.0"
 }
 
+// startMode is how it misbehaves whatever its configuration says.
+func startMode() string {
+	if told := trailing("mode"); told != "" {
+		return told
+	}
+	return os.Getenv("HOSTILE")
+}
+
 // before misbehaves before there is a plugin.
 func before() {
-	mode := os.Getenv("HOSTILE")
-	if told := trailing("mode"); told != "" {
-		mode = told
-	}
-	switch mode {
+	switch startMode() {
 	case "tcp-address":
 		fmt.Println("1|1|tcp|127.0.0.1:19999|grpc")
 		select {}
@@ -132,13 +139,16 @@ type hostile struct {
 		UDP    string `json:"udp"`
 		Mark   string `json:"mark"`
 	}
-	version string
-	last    atomic.Pointer[string] // the call before
+	version   string
+	last      atomic.Pointer[string] // the call before
+	described atomic.Int32           // times
+	work      sync.WaitGroup
+	busy      atomic.Int32
 }
 
 func (h *hostile) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {
 	names := []string{"mode", "secret", "tcp", "udp", "mark"}
-	if trailing("mode") == "schema" {
+	if startMode() == "schema" {
 		names = append(names, "more")
 	}
 	d := &pluginv1.DescribeResponse{
@@ -148,6 +158,12 @@ func (h *hostile) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv
 		Actions: []*pluginv1.ActionDescription{{
 			Name: "mark", Summary: "write down who acted", Effect: pluginv1.Effect_EFFECT_EDIT, Label: "Marked", Config: &pluginv1.Schema{},
 		}},
+	}
+	switch startMode() {
+	case "changes":
+		d.Summary += strings.Repeat(" Really.", int(h.described.Add(1)))
+	case "no-files", "no-chunks":
+		d.Inputs.Bodies = pluginv1.Bodies_BODIES_ALL
 	}
 	for _, name := range names {
 		d.Config.Attributes = append(d.Config.Attributes, &pluginv1.Attribute{Name: name, Summary: name, Type: pluginv1.Type_TYPE_STRING})
@@ -159,10 +175,24 @@ func (h *hostile) Configure(_ context.Context, r *pluginv1.ConfigureRequest) (*p
 	if err := json.Unmarshal([]byte(r.GetConfigJson()), &h.config); err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return &pluginv1.ConfigureResponse{Signatures: version()}, nil
+	response := &pluginv1.ConfigureResponse{Signatures: version()}
+	wrong := &pluginv1.Diagnostic{Severity: pluginv1.Severity_SEVERITY_ERROR, Path: []string{"config", "mode"}, Summary: "Not to my taste"}
+	switch mode := startMode(); {
+	case mode == "refuses":
+		response.Diagnostics = append(response.Diagnostics, wrong)
+	case mode == "careless" && h.config.Mode == "":
+		panic("there is no mode")
+	case mode == "vague" && h.config.Mode == "":
+		wrong.Path = nil
+		response.Diagnostics = append(response.Diagnostics, wrong)
+	}
+	return response, nil
 }
 
 func (h *hostile) Drain(context.Context, *pluginv1.DrainRequest) (*pluginv1.DrainResponse, error) {
+	if startMode() != "drains-early" {
+		h.work.Wait()
+	}
 	return &pluginv1.DrainResponse{}, nil
 }
 
@@ -185,6 +215,9 @@ type scans struct {
 
 // Scan reads what is sent and misbehaves. A message without queries is the self-check, which goes well but in one mode.
 func (s scans) Scan(stream pluginv1.ScannerService_ScanServer) error {
+	s.h.work.Add(1)
+	defer s.h.work.Done()
+	mode := startMode()
 	var opening *pluginv1.ScanOpening
 	for {
 		frame, err := stream.Recv()
@@ -192,17 +225,39 @@ func (s scans) Scan(stream pluginv1.ScannerService_ScanServer) error {
 			break
 		}
 		if err != nil {
+			if mode == "deaf" {
+				time.Sleep(time.Minute)
+			}
 			return err
 		}
 		if o := frame.GetOpening(); o != nil {
 			opening = o
 		}
+		if frame.GetChunk() != nil && mode == "no-chunks" {
+			return errors.New("a body in pieces")
+		}
+	}
+	if opening == nil {
+		if mode == "trusting" {
+			panic("there is no opening")
+		}
+		return status.Error(codes.InvalidArgument, "there is no opening")
 	}
 	if len(opening.GetQueries()) == 0 {
-		if trailing("mode") == "self-check" {
+		if mode == "self-check" {
 			return errors.New("it cannot do its work")
 		}
 		return stream.SendAndClose(&pluginv1.ScanResponse{Call: opening.GetCall()})
+	}
+	if mode == "litters" {
+		if _, err := os.CreateTemp("", "litter"); err != nil {
+			return err
+		}
+	}
+	for _, p := range opening.GetParts() {
+		if p.GetTransfer() == pluginv1.BodyTransfer_BODY_TRANSFER_FILE && mode == "no-files" {
+			return errors.New("a body in a file")
+		}
 	}
 	answer, err := s.h.misbehave(stream.Context(), opening)
 	if err != nil {
@@ -239,6 +294,16 @@ func (h *hostile) misbehave(ctx context.Context, o *pluginv1.ScanOpening) (*plug
 	switch h.config.Mode {
 	case "good", "":
 		return found(o, "marker", "marker "+h.version), nil
+	case "alone":
+		defer h.busy.Add(-1)
+		if h.busy.Add(1) > 1 {
+			return nil, errors.New("one at a time")
+		}
+		time.Sleep(10 * time.Millisecond)
+		return found(o, "marker", "marker"), nil
+	case "chatty":
+		_, _ = syscall.Write(1, []byte("good day\n"))
+		return found(o, "marker", "marker"), nil
 	case "bad-log":
 		fmt.Fprintln(os.Stderr, `{"@message":5,"@level":{},"@timestamp":[1]}`)
 		return nil, errors.New("after a bad log line")

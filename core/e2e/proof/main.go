@@ -56,6 +56,8 @@ func proofs() []proof {
 		{"hot-swap", "1,000 hot swaps under load (50 in the tests): no message failed, deferred, doubled or judged by two generations; p99 grows by less than 50 ms; every old process is gone", false, true, hotSwap},
 		{"bad-swap", "a swap that is wrong in any of eight ways is refused with the reason, and the old version serves on, no message touched", false, true, badSwap},
 		{"orphans", "the gateway is killed 20 times: after 5 s none of its processes is left", false, true, orphans},
+		{"conform", "every plugin of the tree and both example scanners, Go and Node, pass all checks of the conformance suite that apply", false, true, conformance},
+		{"newcomer", "from `postern plugin new` to a finding in `postern scan` by the commands of its README, in Go and in Node, within 2 minutes each", false, true, newcomer},
 		{"sandbox", "as root and as an unprivileged user: no forbidden file, environment, network, ptrace or signal", false, false, goTest("./core/pluginprocess", "(TestSandbox|TestGrantedPort|TestUnprivileged|TestStartTime)")},
 		{"call-cost", "a call through the pool takes at most 1.5 times as long as a bare gRPC call on a unix socket", false, false, callCost},
 		{"kills", "1,000 kills at random times under load of every kind (KILLS for another number, SEED, STORES), on SQLite and on PostgreSQL: none lost, no duplicate that no kill explains, ready again within 2 s", false, false, kills},

@@ -1,5 +1,12 @@
 package pluginv1
 
+import _ "embed"
+
+// Proto is the contract itself, for those who write plugins in other languages.
+//
+//go:embed plugin.proto
+var Proto string
+
 // What both sides of the contract hold fixed beside the messages.
 const (
 	// ProtocolVersion is the major version, go-plugin's integer. Minor versions are DescribeResponse.api_minor.

@@ -1,0 +1,5 @@
+plugin "filetype" { command = "postern-filetype" }
+rule "Types" {
+  scan "filetype" { types = ["executable", "document"] }
+  action "pass" {}
+}

@@ -1,0 +1,4 @@
+plugin "verdicts" {
+  command = "postern-verdicts"
+  config { file = "/dev/null" }
+}

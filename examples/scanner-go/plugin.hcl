@@ -1,0 +1,6 @@
+plugin "allowed" { command = "./postern-allowed" }
+
+rule "Partners" {
+  scan "allowed" { senders = ["*.partner.example"] }
+  action "pass" {}
+}

@@ -1,0 +1,4 @@
+#!/usr/bin/env -S node --preserve-symlinks-main
+'use strict';
+
+require('./postern.js').serve(require('./scanner.js'));

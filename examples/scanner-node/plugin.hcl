@@ -1,0 +1,6 @@
+plugin "invites" { command = "./postern-invites" }
+
+rule "Invitations" {
+  scan "invites" { foreign_organizer = true }
+  action "pass" {}
+}
