@@ -169,8 +169,9 @@ func StateDir(given string, p *policy.Policy) string {
 	return "/var/lib/postern"
 }
 
-// longestRunDir leaves room for a socket's name within the 108 bytes of its path.
-const longestRunDir = 70
+// longestRunDir leaves room for a socket's name within the 107 bytes of its path: "/p" and "/plugin-dir" for folders and "/plugin" for the
+// socket, each with up to ten digits, are 50.
+const longestRunDir = 57
 
 // runFolder is on the spool's file system where the path is short enough, so that bodies reach plugins by link. What an earlier run
 // left there is removed.

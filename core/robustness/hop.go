@@ -51,14 +51,13 @@ type Hop struct {
 	listener net.Listener
 	conns    map[net.Conn]bool
 	arrivals []Arrival
-	changed  chan struct{}
 	stop     chan struct{}
 	sessions sync.WaitGroup
 }
 
 // StartHop listens on a port of its own.
 func StartHop(offers []string, answer func(point, argument string) Act) (*Hop, error) {
-	h := &Hop{Offers: offers, Answer: answer, changed: make(chan struct{}), conns: map[net.Conn]bool{}}
+	h := &Hop{Offers: offers, Answer: answer, conns: map[net.Conn]bool{}}
 	return h, h.listen("127.0.0.1:0")
 }
 
@@ -122,13 +121,6 @@ func (h *Hop) Forget() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.arrivals = nil
-}
-
-// Changed is closed when the next mail is taken.
-func (h *Hop) Changed() <-chan struct{} {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.changed
 }
 
 // hopSession is one connection.
@@ -262,8 +254,6 @@ func (s *hopSession) end() bool {
 		s.hop.mu.Lock()
 		s.mail.At, s.mail.Unanswered = time.Now(), act.Cut || act.Reply != ""
 		s.hop.arrivals = append(s.hop.arrivals, s.mail)
-		close(s.hop.changed)
-		s.hop.changed = make(chan struct{})
 		s.hop.mu.Unlock()
 	}
 	s.mail = Arrival{}

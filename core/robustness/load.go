@@ -61,8 +61,6 @@ type Load struct {
 	Seed uint64
 	// Pause is the mean time of a client between two letters.
 	Pause time.Duration
-	// OnlyOnce gives a letter up that was not taken or refused for good; else it is sent until it is.
-	OnlyOnce bool
 
 	number  atomic.Int64
 	mu      sync.Mutex // of the file of verdicts
@@ -196,13 +194,13 @@ func (s *sender) attempt(ctx context.Context, letter *Letter) (done bool, err er
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return false, err
 		}
-		return s.load.OnlyOnce, nil
+		return false, nil
 	}
 	ledger.Answered(letter, reply)
 	if reply.Code == 421 {
 		s.hangUp()
 	}
-	return reply.Code/100 != 4 || s.load.OnlyOnce, nil
+	return reply.Code/100 != 4, nil
 }
 
 func (s *sender) hangUp() {
