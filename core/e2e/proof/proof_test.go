@@ -3,7 +3,15 @@ package main
 import (
 	"os"
 	"testing"
+
+	"github.com/postern-mail/postern/core/pluginprocess"
 )
+
+// TestMain lets the test's program be the stage of the plugins that proofs start by themselves.
+func TestMain(m *testing.M) {
+	pluginprocess.RunStage()
+	os.Exit(m.Run())
+}
 
 // TestQuickProofs runs the proofs that take less than a minute on what `make build` built.
 func TestQuickProofs(t *testing.T) {
