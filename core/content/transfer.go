@@ -76,9 +76,9 @@ const block = 48 << 10
 // base64Decoder collects characters of the alphabet and writes what they stand for.
 type base64Decoder struct {
 	w     io.Writer
-	group [block]byte
-	n     int // of group
-	out   [block]byte
+	group []byte // made when a line is not of whole groups, as few are
+	n     int    // of group
+	out   []byte
 	o     int // of out
 	clean bool
 }
@@ -103,6 +103,9 @@ func (d *base64Decoder) line(line []byte) (done bool, err error) {
 }
 
 func (d *base64Decoder) add(text []byte) error {
+	if d.group == nil && len(text) > 0 {
+		d.group = make([]byte, len(d.out))
+	}
 	for len(text) > 0 {
 		n := copy(d.group[d.n:], text)
 		d.n, text = d.n+n, text[n:]
@@ -132,7 +135,7 @@ func (d *base64Decoder) decode() error {
 	if err := d.flush(); err != nil {
 		return err
 	}
-	n, err := base64.RawStdEncoding.Decode(d.out[:], d.group[:d.n])
+	n, err := base64.RawStdEncoding.Decode(d.out, d.group[:d.n])
 	if err != nil {
 		d.clean = false
 	}
@@ -149,7 +152,7 @@ func (d *base64Decoder) flush() error {
 // writeBase64 skips what is not in the alphabet, as RFC 2045 section 6.8 has it, and starts afresh after padding. clean is false
 // where readers are known to differ: other characters, padding before the end, a last group that is not whole.
 func writeBase64(w io.Writer, body []byte) (clean bool, err error) {
-	d := &base64Decoder{w: w, clean: true}
+	d := &base64Decoder{w: w, clean: true, out: make([]byte, min(block, len(body)/4*4+4))}
 	padded := false
 	for len(body) > 0 {
 		end := bytes.IndexByte(body, '\n') + 1

@@ -60,6 +60,7 @@ type Server struct {
 	newQueueID   func() string
 	log          hclog.Logger
 	telemetry    *observe.Telemetry
+	buffers      sync.Pool // of *[copyBuffer]byte
 
 	life context.Context // ends when the server must end, drained or not
 	kill context.CancelFunc
@@ -93,6 +94,7 @@ func Listen(o Options) (*Server, error) {
 		now: o.Now, newID: o.NewID, newQueueID: o.NewQueueID, log: o.Log, telemetry: o.Telemetry,
 		life: life, kill: kill, socket: socket, plain: newFeed(socket.Addr()), encrypted: newFeed(socket.Addr()),
 		framers: map[*framer]netip.Addr{}, perClient: map[netip.Addr]int{},
+		buffers: sync.Pool{New: func() any { return new([copyBuffer]byte) }},
 	}, nil
 }
 

@@ -116,6 +116,9 @@ func (s *session) Data(r io.Reader) error {
 	return smtpError(reply)
 }
 
+// copyBuffer is what is read at once.
+const copyBuffer = 32 << 10
+
 // bodyMemory is how much of a message is kept in memory before it goes to a file.
 const bodyMemory = 1 << 20
 
@@ -124,7 +127,10 @@ func (s *session) receive(id string, t *transaction, r io.Reader) (reply message
 	defer func() { err = errors.Join(err, scope.Release()) }()
 	spooled := scope.Create(bodyMemory)
 	check := &lineCheck{to: spooled, normalize: s.server.listener.BareNewlines == "normalize"}
-	if _, err := io.CopyBuffer(struct{ io.Writer }{check}, r, make([]byte, 32<<10)); err != nil {
+	buffer := s.server.buffers.Get().(*[copyBuffer]byte)
+	_, err = io.CopyBuffer(struct{ io.Writer }{check}, r, buffer[:])
+	s.server.buffers.Put(buffer)
+	if err != nil {
 		return message.Reply{}, fmt.Errorf("read data: %w", err)
 	}
 	if err := check.finish(); err != nil {
