@@ -12,8 +12,6 @@ func TestLongStateFolder(t *testing.T) {
 	t.Parallel()
 	for _, length := range []int{52, 53, 54, 60, 66, 120} {
 		t.Run(fmt.Sprint(length), func(t *testing.T) {
-			site := newSite(t, "outbox")
-			write(t, site, "store.hcl", "store \"sqlite\" { path = env(\"POSTERN_STATE\") }\n")
 			dir, err := os.MkdirTemp("", "long")
 			if err != nil {
 				t.Fatal(err)
@@ -23,6 +21,8 @@ func TestLongStateFolder(t *testing.T) {
 					t.Error(err)
 				}
 			})
+			site := newSite(t, "outbox") // stopped before the folder is removed
+			write(t, site, "store.hcl", "store \"sqlite\" { path = env(\"POSTERN_STATE\") }\n")
 			site.Setup.State = dir + "/" + strings.Repeat("x", max(1, length-len(dir)-1))
 			start(t, site)
 		})
