@@ -56,8 +56,8 @@ type fuzzed struct {
 	failed     string // in words, "" where it went well
 }
 
-// fuzz tries every fuzz target of the tree for the time of the environment variable FUZZTIME, as many at once as there are processors, so
-// that a machine that does other work beside does not make inputs look slow. An input that crashes
+// fuzz tries every fuzz target of the tree for the time of the environment variable FUZZTIME, one more at once than there are processors,
+// since many at once make inputs look slow. An input that crashes
 // one stays in the package's testdata/fuzz, where every later `go test` tries it.
 func fuzz(ctx context.Context, e *env) error {
 	each := fuzzTime
@@ -88,7 +88,7 @@ func fuzz(ctx context.Context, e *env) error {
 	var workers sync.WaitGroup
 	var mu sync.Mutex
 	next := 0
-	for range runtime.NumCPU() {
+	for range runtime.NumCPU() + 1 { // starting and ending leave a processor idle for a while
 		workers.Go(func() {
 			for {
 				mu.Lock()
