@@ -105,6 +105,7 @@ type Stored struct {
 // Report is what the ledger found.
 type Report struct {
 	Kills, InFlight          int
+	Delivering               int // recipients whose delivery may not have been recorded yet at a kill, over all kills
 	Letters, Taken           int // sent, answered 250
 	Refused, Deferred        int // answers of 5xx and 4xx
 	Delivered, Kept, Expired int // copies
@@ -158,6 +159,7 @@ func (l *Ledger) Check(arrivals []Arrival, stored *Stored, now time.Time) *Repor
 	r := &Report{Kills: len(l.kills), InFlight: l.inFlight, Doubled: map[string]int{}}
 	found := map[string]*copies{}
 	l.readArrivals(r, found, arrivals)
+	r.Delivering = l.delivering(arrivals)
 	l.readCopies(r, found, stored.Copies, now)
 	logged := finals(stored.Tracks)
 	for _, id := range l.order {
@@ -313,6 +315,23 @@ func (l *Ledger) killsAfter(arrived []time.Time) int {
 		}
 	}
 	return n
+}
+
+// mostDelivering is how many deliveries from the outbox a gateway has under way at most.
+const mostDelivering = 16
+
+// delivering counts, for each kill, the recipients whose mail arrived so shortly before that it may not have been recorded.
+func (l *Ledger) delivering(arrivals []Arrival) (all int) {
+	for _, kill := range l.kills {
+		n := 0
+		for i := range arrivals {
+			if at := arrivals[i].At; !kill.Before(at) && kill.Sub(at) <= Window {
+				n += len(arrivals[i].To)
+			}
+		}
+		all += min(n, mostDelivering)
+	}
+	return all
 }
 
 // finals are the recipients that the tracking log has a final fate for.
