@@ -77,7 +77,7 @@ func textOf(code int, lines []string) (enhanced [3]int, text string) {
 	}
 	text = strings.Join(words, " ")
 	if len(text) > longestReplyText {
-		text = strings.ToValidUTF8(text[:longestReplyText], "")
+		text = strings.TrimSpace(strings.ToValidUTF8(text[:longestReplyText], ""))
 	}
 	return enhanced, text
 }
