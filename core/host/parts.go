@@ -38,9 +38,17 @@ func equal(a, b any) bool { return reflect.DeepEqual(a, b) }
 func OpenStore(ctx context.Context, p *policy.Policy, node string, now func() time.Time, log hclog.Logger) (store.Store, error) {
 	options := store.Options{Clock: now, Log: observe.Slog(log.Named("store")), Node: node}
 	if p.Store.URL != "" {
-		return postgres.Open(ctx, p.Store.URL, options)
+		return opened(postgres.Open(ctx, p.Store.URL, options))
 	}
-	return sqlite.Open(ctx, filepath.Join(p.Store.Path, storeFile), options)
+	return opened(sqlite.Open(ctx, filepath.Join(p.Store.Path, storeFile), options))
+}
+
+// opened keeps a store that was not opened from looking like one: a nil pointer in an interface is not nil.
+func opened[S store.Store](s S, err error) (store.Store, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // storeFile is SQLite's file in the folder of the store.
