@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -45,9 +44,12 @@ type fuzzPackage struct {
 }
 
 type fuzzTarget struct {
-	pkg  *fuzzPackage
-	name string
+	pkg    *fuzzPackage
+	name   string
+	limits fuzzLimits
 }
+
+func (t fuzzTarget) String() string { return t.pkg.path + " " + t.name }
 
 // fuzzed is what became of a target.
 type fuzzed struct {
@@ -56,9 +58,9 @@ type fuzzed struct {
 	failed     string // in words, "" where it went well
 }
 
-// fuzz tries every fuzz target of the tree for the time of the environment variable FUZZTIME, one more at once than there are processors,
-// since many at once make inputs look slow. An input that crashes
-// one stays in the package's testdata/fuzz, where every later `go test` tries it.
+// fuzz tries the fuzz targets of the tree whose package and name match the environment variable FUZZ, all where there is none, each for FUZZTIME,
+// FUZZJOBS of them at once: one more than there are processors where nothing is said, since starting and ending leave one idle. An input that
+// crashes one, or takes too much, stays in the package's testdata/fuzz, where every later `go test` tries it.
 func fuzz(ctx context.Context, e *env) error {
 	each := fuzzTime
 	if given := os.Getenv("FUZZTIME"); given != "" {
@@ -67,6 +69,14 @@ func fuzz(ctx context.Context, e *env) error {
 			return fmt.Errorf("read FUZZTIME: %w", err)
 		}
 	}
+	jobs, err := number("FUZZJOBS", int64(runtime.NumCPU()+1))
+	if err != nil {
+		return err
+	}
+	wanted, err := regexp.Compile(setting("FUZZ", ""))
+	if err != nil {
+		return fmt.Errorf("read FUZZ: %w", err)
+	}
 	packages, err := fuzzPackages(ctx, e.scratch)
 	if err != nil {
 		return err
@@ -74,21 +84,23 @@ func fuzz(ctx context.Context, e *env) error {
 	var targets []fuzzTarget
 	for _, p := range packages {
 		for _, name := range p.targets {
-			targets = append(targets, fuzzTarget{p, name})
+			if t := (fuzzTarget{p, name, usualLimits()}); wanted.MatchString(t.String()) {
+				targets = append(targets, t)
+			}
 		}
 	}
-	short := false
+	short := len(targets) == 0
 	for _, reader := range readerPackages() {
-		if !slices.ContainsFunc(targets, func(t fuzzTarget) bool { return strings.HasSuffix(t.pkg.path, "/"+reader) }) {
+		if !slices.ContainsFunc(packages, func(p *fuzzPackage) bool { return strings.HasSuffix(p.path, "/"+reader) }) {
 			e.printf("%s reads bytes from outside and has no fuzz target", reader)
 			short = true
 		}
 	}
-	e.printf("%d targets, %v each", len(targets), each)
+	e.printf("%d targets, %v each, %d at once", len(targets), each, jobs)
 	var workers sync.WaitGroup
 	var mu sync.Mutex
 	next := 0
-	for range runtime.NumCPU() + 1 { // starting and ending leave a processor idle for a while
+	for range jobs {
 		workers.Go(func() {
 			for {
 				mu.Lock()
@@ -101,7 +113,7 @@ func fuzz(ctx context.Context, e *env) error {
 				mu.Unlock()
 				r := t.run(ctx, each)
 				mu.Lock()
-				e.printf("%-64s %10s executions %s", t.pkg.path+" "+t.name, r.executions, r.failed)
+				e.printf("%-64s %10s executions %s", t, r.executions, r.failed)
 				if r.crash != "" {
 					e.printf("    the input: %s in that package", r.crash)
 				}
@@ -185,18 +197,29 @@ func (t fuzzTarget) run(ctx context.Context, each time.Duration) fuzzed {
 func (t fuzzTarget) try(ctx context.Context, each time.Duration) (fuzzed, string) {
 	ctx, cancel := context.WithTimeout(ctx, each+fuzzGrace)
 	defer cancel()
-	var out bytes.Buffer
+	out := &fuzzOutput{}
 	command := exec.CommandContext(ctx, t.pkg.binary, "-test.run", "^$", "-test.fuzz", "^"+t.name+"$", "-test.fuzztime", each.String(),
 		"-test.parallel", "1", "-test.fuzzminimizetime", fuzzMinimize, "-test.fuzzcachedir", t.pkg.cache)
 	command.Dir = t.pkg.folder
-	command.Stdout, command.Stderr = &out, &out
+	command.Stdout, command.Stderr = out, out
+	command.Env = append(os.Environ(), fuzzCollects)
 	// The workers are the children of a child: they end with it.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	command.WaitDelay = time.Second
-	err := command.Run()
+	if err := command.Start(); err != nil {
+		return fuzzed{failed: err.Error()}, ""
+	}
+	watching, watched := context.WithCancel(ctx)
+	excess := make(chan string, 1)
+	go func() { excess <- out.watch(watching, command.Process.Pid, t.limits) }()
+	err := command.Wait()
+	watched()
+	tooMuch := <-excess
 	r := readFuzz(out.String())
 	switch {
+	case tooMuch != "":
+		r.failed = tooMuch
 	case err != nil && ctx.Err() != nil:
 		r.failed = "HANGS"
 	case err != nil:
