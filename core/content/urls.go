@@ -183,15 +183,23 @@ func urlEnd(text []byte, from int) int {
 	return end
 }
 
+// VisibleURL is a URL without the control characters that browsers drop, and with slashes for backslashes, as they read it.
+func VisibleURL(raw string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r < ' ' || r == 0x7f:
+			return -1
+		case r == '\\':
+			return '/'
+		}
+		return r
+	}, raw)
+}
+
 // NormalizeURL gives the form in which links are compared: scheme and host in lower case, host in punycode and without a trailing
 // dot, no default port, no user, no fragment, clean path. ok is false for what is no http, https or ftp link.
 func NormalizeURL(raw string) (normal string, ok bool) {
-	raw = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, strings.ReplaceAll(raw, `\`, "/"))
+	raw = VisibleURL(raw)
 	u, err := url.Parse(raw)
 	if err != nil || len(raw) > maxURL {
 		return "", false

@@ -129,7 +129,7 @@ func urlValue(raw string) (string, error) {
 // urlText is a URL as it is compared: as content normalises it, without its scheme, with nothing escaped that need not be, and an IPv4
 // address in the usual form. That http is listed and https is sent makes no difference.
 func urlText(raw string) (string, bool) {
-	normal, ok := content.NormalizeURL(unescape(raw))
+	normal, ok := content.NormalizeURL(unescape(content.VisibleURL(raw)))
 	if !ok {
 		return "", false
 	}
