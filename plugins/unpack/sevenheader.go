@@ -1,21 +1,20 @@
 package main
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-
-	"github.com/ulikunitz/xz/lzma"
+	"hash/crc32"
+	"slices"
 )
 
 // errClaims says that a header claims more than it can hold.
 var errClaims = errors.New("the header claims more than it can hold")
 
 // check7z walks the header of a 7z file (7zFormat.txt of the 7-Zip sources) before the library does, which allocates whatever the header
-// claims. It finds only that: what it cannot read, the library judges.
-func check7z(data []byte) error {
+// claims. It finds only that, and with a password whether it is a wrong one (errPassword); what it cannot read, the library judges. Without
+// a password an encrypted header is left to the library too, which does not read it either.
+func check7z(data []byte, password *string) error {
 	const start, most = 32, 32 << 20
 	if len(data) < start {
 		return nil
@@ -37,16 +36,25 @@ func check7z(data []byte) error {
 			if w.claim != nil || w.failed || len(w.folders) != 1 || len(w.packSizes) == 0 {
 				return w.claim
 			}
+			f := &w.folders[0]
 			at := start + w.packAt
 			if at < start || at > uint64(len(data)) {
 				return nil
 			}
-			if w.folders[0].size > most {
+			if slices.Max(f.sizes) > most {
 				return errClaims
 			}
+			if f.encrypted() && password == nil {
+				return nil
+			}
 			var err error
-			header, err = w.folders[0].decode(data[at : at+min(w.packSizes[0], uint64(len(data))-at)])
-			if len(header) == 0 && err != nil {
+			header, err = f.decode(data[at:at+min(w.packSizes[0], uint64(len(data))-at)], password)
+			switch {
+			case errors.Is(err, errFilter): // nobody writes a header like that
+				return fmt.Errorf("%w: %w", errClaims, err)
+			case f.encrypted() && f.hasDigest && crc32.ChecksumIEEE(header) != f.digest:
+				return errPassword
+			case len(header) == 0 && err != nil:
 				return nil
 			}
 		default:
@@ -68,11 +76,16 @@ type sevenWalker struct {
 
 type sevenFolder struct {
 	coders    []sevenCoder
+	pairs     []sevenPair
 	outputs   int
-	size      uint64
+	sizes     []uint64 // of the outputs, at least one
 	hasDigest bool
+	digest    uint32
 	streams   int
 }
+
+// sevenPair says that a coder's input is another's output.
+type sevenPair struct{ in, out uint64 }
 
 type sevenCoder struct{ id, properties []byte }
 
@@ -171,23 +184,32 @@ func (w *sevenWalker) packInfo() {
 	}
 }
 
+// sevenDigest is a checksum where there is one.
+type sevenDigest struct {
+	defined bool
+	sum     uint32
+}
+
 // digests reads which of n have a checksum, and the checksums.
-func (w *sevenWalker) digests(n int) []bool {
-	defined := make([]bool, n)
+func (w *sevenWalker) digests(n int) []sevenDigest {
+	digests := make([]sevenDigest, n)
 	all := w.byte() != 0
 	var bits byte
-	for i := range defined {
+	for i := range digests {
 		if !all && i%8 == 0 {
 			bits = w.byte()
 		}
-		defined[i] = all || bits&(0x80>>(i%8)) != 0
+		digests[i].defined = all || bits&(0x80>>(i%8)) != 0
 	}
-	for _, d := range defined {
-		if d {
-			w.take(4)
+	for i := range digests {
+		if !digests[i].defined {
+			continue
+		}
+		if sum := w.take(4); len(sum) == 4 {
+			digests[i].sum = binary.LittleEndian.Uint32(sum)
 		}
 	}
-	return defined
+	return digests
 }
 
 func (w *sevenWalker) unpackInfo() {
@@ -207,13 +229,15 @@ func (w *sevenWalker) unpackInfo() {
 			}
 		case 0x0c:
 			for i := range w.folders {
-				for range w.folders[i].outputs {
-					w.folders[i].size = w.number()
+				f := &w.folders[i]
+				f.sizes = make([]uint64, max(1, f.outputs))
+				for n := range f.outputs {
+					f.sizes[n] = w.number()
 				}
 			}
 		case 0x0a:
 			for i, d := range w.digests(len(w.folders)) {
-				w.folders[i].hasDigest = d
+				w.folders[i].hasDigest, w.folders[i].digest = d.defined, d.sum
 			}
 		default:
 			return
@@ -222,7 +246,7 @@ func (w *sevenWalker) unpackInfo() {
 }
 
 func (w *sevenWalker) folder() sevenFolder {
-	f := sevenFolder{streams: 1}
+	f := sevenFolder{streams: 1, sizes: make([]uint64, 1)}
 	const mostCoders = 64 // 7-Zip itself takes 32
 	coders, inputs := w.countTo(mostCoders), 0
 	for range coders {
@@ -247,8 +271,7 @@ func (w *sevenWalker) folder() sevenFolder {
 	}
 	pairs := max(0, f.outputs-1)
 	for range min(pairs, w.total) {
-		w.number()
-		w.number()
+		f.pairs = append(f.pairs, sevenPair{in: w.number(), out: w.number()})
 	}
 	if packed := inputs - pairs; packed > 1 {
 		for range min(packed, w.total) {
@@ -308,34 +331,4 @@ func (w *sevenWalker) subStreams() {
 	if kind != 0 {
 		w.failed = true
 	}
-}
-
-// decode undoes the compression of a header; encrypted ones are for the library.
-func (f *sevenFolder) decode(packed []byte) ([]byte, error) {
-	if len(f.coders) != 1 {
-		return nil, errFilter
-	}
-	c := f.coders[0]
-	var r io.Reader = bytes.NewReader(packed)
-	switch string(c.id) {
-	case "\x00":
-	case "\x03\x01\x01":
-		header := binary.LittleEndian.AppendUint64(bytes.Clone(c.properties), f.size)
-		decoder, err := newLZMA(io.MultiReader(bytes.NewReader(header), r), dictionaryOf(c.properties))
-		if err != nil {
-			return nil, err
-		}
-		r = decoder
-	case "\x21":
-		dictionary, err := dictionary2(c.properties[0])
-		if err != nil {
-			return nil, err
-		}
-		if r, err = (lzma.Reader2Config{DictCap: dictionary}).NewReader2(r); err != nil {
-			return nil, err
-		}
-	default:
-		return nil, errFilter
-	}
-	return io.ReadAll(io.LimitReader(r, int64(f.size)))
 }

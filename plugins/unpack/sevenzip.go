@@ -13,7 +13,7 @@ import (
 const sevenMagic = "7z\xbc\xaf\x27\x1c"
 
 func (j *job) sevenzip(f file) error {
-	if err := check7z(f.data); err != nil {
+	if err := check7z(f.data, nil); err != nil {
 		return j.limit7z(f, err)
 	}
 	r, err := sevenzip.NewReader(f.reader(), int64(len(f.data)))
@@ -98,7 +98,12 @@ func (j *job) members7z(f file, r *sevenzip.Reader, opened string) error {
 
 // locked7z tries the passwords. names are nil where the directory is encrypted too.
 func (j *job) locked7z(f file, names []*sevenzip.File) error {
+	var claim error
 	password := j.tryPasswords(func(password string) bool {
+		if err := check7z(f.data, &password); err != nil {
+			claim = errors.Join(claim, err)
+			return false
+		}
 		r, err := sevenzip.NewReaderWithPassword(f.reader(), int64(len(f.data)), password)
 		if err != nil {
 			return false
@@ -114,6 +119,9 @@ func (j *job) locked7z(f file, names []*sevenzip.File) error {
 			return err
 		}
 		return j.members7z(f, r, password.Source)
+	}
+	if errors.Is(claim, errClaims) {
+		return j.limit7z(f, errClaims)
 	}
 	for _, m := range names {
 		if !m.FileInfo().IsDir() {
