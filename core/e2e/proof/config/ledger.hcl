@@ -30,7 +30,7 @@ plugin "verdicts" {
   }
 }
 virtual_analyzer {
-  analyzer    = "verdicts"
+  analyzer    = env("PROOF_ANALYZER", "verdicts")
   query_delay = "1s"
   max_retries = env("PROOF_RETRIES", "20")
 }
