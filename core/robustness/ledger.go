@@ -126,6 +126,18 @@ func (l *Ledger) Answers(begin, end time.Time) map[int]int {
 	return codes
 }
 
+// LongestWait is the longest that a client waited for an answer.
+func (l *Ledger) LongestWait() (longest time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		for _, attempt := range e.attempts {
+			longest = max(longest, attempt.end.Sub(attempt.begin))
+		}
+	}
+	return longest
+}
+
 // BrokenAttempts is how often a connection ended before the reply to a letter.
 func (l *Ledger) BrokenAttempts() int {
 	l.mu.Lock()

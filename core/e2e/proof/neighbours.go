@@ -27,9 +27,9 @@ const (
 // neighbour is a server that the gateway depends on.
 type neighbour struct {
 	name, store string
-	// cuts are numbers of bytes after which a connection is cut, so that it hits greeting, data and replies.
+	// sent and received are numbers of bytes after which a connection is cut, so that it hits greeting, data and replies.
 	sent, received []int
-	// atOnce is how many gateways are run side by side: with the sandbox most of the time is spent waiting.
+	// atOnce is how many gateways are run side by side: most of the time is spent waiting until all is settled.
 	atOnce int
 	// attach puts the line between the gateway and the neighbour.
 	attach func(ctx context.Context, c *neighbourCase, through func(upstream string) (address string, err error)) error
@@ -37,9 +37,9 @@ type neighbour struct {
 
 func neighbourList() []neighbour {
 	return []neighbour{
-		{"hop", "sqlite", []int{10, 60, 400, 1000}, []int{10, 60, 140, 400}, 2, attachHop},
-		{"postgres", "postgres", []int{20, 4_000, 60_000}, []int{20, 2_000, 20_000}, 2, attachDatabase},
-		{"analyzer", "sqlite", []int{100, 1_200, 2_500}, []int{100, 1_000, 2_000}, 8, attachAnalyzer},
+		{"hop", "sqlite", []int{10, 60, 400, 1000}, []int{10, 60, 140, 400}, 3, attachHop},
+		{"postgres", "postgres", []int{20, 4_000, 60_000}, []int{20, 2_000, 20_000}, 3, attachDatabase},
+		{"analyzer", "sqlite", []int{100, 1_200, 2_500}, []int{100, 1_000, 2_000}, 5, attachAnalyzer},
 	}
 }
 
@@ -72,6 +72,8 @@ type neighbourCase struct {
 	toxic   toxic
 	ground  *ground
 	sandbox *harness.Simulator // nil but for the analyzer
+	// starting is held while a gateway starts: it has to in time, which several at once would not.
+	starting *sync.Mutex
 }
 
 // neighbours makes the line to each neighbour bad in many ways under load of every kind: nothing is lost, doubled without a reply that may have been
@@ -90,9 +92,10 @@ func neighbours(ctx context.Context, e *env) (err error) {
 			continue
 		}
 		var (
-			running sync.WaitGroup
-			mu      sync.Mutex // of what follows and of what is printed
-			places  = make(chan struct{}, n.atOnce)
+			running  sync.WaitGroup
+			mu       sync.Mutex // of what is printed
+			starting sync.Mutex
+			places   = make(chan struct{}, n.atOnce)
 		)
 		for number, t := range n.toxics() {
 			if !strings.HasPrefix(t.String(), kind) {
@@ -102,7 +105,7 @@ func neighbours(ctx context.Context, e *env) (err error) {
 			places <- struct{}{}
 			running.Go(func() {
 				defer func() { <-places }()
-				c := &neighbourCase{neighbour: &n, toxic: t}
+				c := &neighbourCase{neighbour: &n, toxic: t, starting: &starting}
 				lines, err := c.run(ctx, e, proxies, fmt.Sprintf("%s%d", n.name, number))
 				mu.Lock()
 				defer mu.Unlock()
@@ -141,7 +144,10 @@ func (c *neighbourCase) run(ctx context.Context, e *env, proxies *toxiproxy, nam
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, l.remove()) }()
-	if err := g.start(ctx); err != nil {
+	c.starting.Lock()
+	err = g.start(ctx)
+	c.starting.Unlock()
+	if err != nil {
 		return nil, err
 	}
 	load := g.load("n", 1, robustness.Kinds())
@@ -163,6 +169,11 @@ func (c *neighbourCase) run(ctx context.Context, e *env, proxies *toxiproxy, nam
 	}
 	if err := errors.Join(load.Stop(), g.settled(ctx, neighboursSettle)); err != nil {
 		return nil, err
+	}
+	if c.store == "postgres" {
+		if err := g.idle(ctx); err != nil {
+			return nil, err
+		}
 	}
 	settled := time.Since(over)
 	log := g.site.Gateway.Log()
