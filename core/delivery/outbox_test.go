@@ -49,8 +49,10 @@ func (s *unsureStore) Commit(_ context.Context, change *store.Change) error {
 func TestOutcomeWhoseCommitIsNotAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &unsureStore{
-			obligation: store.Obligation{ID: 1, CopyID: "c", Kind: store.OweRelay, Hop: "hop", Recipient: "bob@example.org", State: store.ObligationDue, Version: 1},
-			copy:       store.Copy{ID: "c", State: store.CopyDelivering, Version: 1},
+			obligation: store.Obligation{
+				ID: 1, CopyID: "c", Kind: store.OweRelay, Hop: "hop", Recipient: "bob@example.org", State: store.ObligationDue, Version: 1,
+			},
+			copy: store.Copy{ID: "c", State: store.CopyDelivering, Version: 1},
 		}
 		a := &attempt{
 			delivery: &Delivery{Store: s, Now: time.Now, Log: hclog.NewNullLogger()}, policy: &policy.Policy{},
