@@ -1,5 +1,6 @@
 plugin "ddan" {
   command = "postern-ddan"
+  limits { start_timeout = "60s" }
   config {
     server "127.0.0.1" {
       port        = env("SANDBOX_PORT")
