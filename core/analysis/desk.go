@@ -260,7 +260,11 @@ func (d *Desk) update(ctx context.Context, s *store.Submission) bool {
 			s.Version++
 			return true
 		case errors.Is(err, store.ErrConflict):
-			return false
+			if try == 1 || !d.recorded(ctx, s) {
+				return false
+			}
+			s.Version++
+			return true
 		case try == 1 || try == recordTries:
 			d.failed(ctx, "recording a sample's state failed", err, "sha256", s.Key.SHA256)
 		}
@@ -275,6 +279,16 @@ func (d *Desk) update(ctx context.Context, s *store.Submission) bool {
 			return false
 		}
 	}
+}
+
+// recorded reports whether the state that the store has is the one that was to be recorded: a commit was made although its answer was lost.
+func (d *Desk) recorded(ctx context.Context, s *store.Submission) bool {
+	found, err := d.Store.Submissions(ctx, []message.SampleKey{s.Key})
+	if err != nil || len(found) != 1 {
+		return false
+	}
+	is := &found[0]
+	return is.Version == s.Version+1 && is.State == s.State && is.Server == s.Server && is.Remote == s.Remote
 }
 
 // failed logs trouble with the store, unless it is the end of the work.

@@ -218,8 +218,25 @@ func (a *attempt) record(ctx context.Context) error {
 		if err = a.delivery.Store.Commit(ctx, change); !errors.Is(err, store.ErrConflict) {
 			return err
 		}
+		recorded, failed := a.recorded(ctx)
+		if failed != nil || recorded {
+			return failed
+		}
 	}
 	return err
+}
+
+// recorded reports whether the obligations have moved on since they were read: an earlier commit was made although its answer was lost, or
+// whoever was given the job as well was first.
+func (a *attempt) recorded(ctx context.Context) (bool, error) {
+	all, err := a.delivery.Store.Obligations(ctx, a.job.CopyID)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(a.due, func(due store.Obligation) bool {
+		i := slices.IndexFunc(all, func(o store.Obligation) bool { return o.ID == due.ID })
+		return i < 0 || all[i].Version != due.Version
+	}), nil
 }
 
 func (a *attempt) change(ctx context.Context) (*store.Change, error) {

@@ -20,6 +20,8 @@ type Arrival struct {
 	Data []byte
 	// Unanswered says that the sender did not get a proper reply to it: nobody can blame it for sending again.
 	Unanswered bool
+	// Heard says that the sender went on with the session after the reply, so that it has read it.
+	Heard bool
 	// Raw is what came after DATA, with its dots and its end; nil after BDAT.
 	Raw []byte
 }
@@ -130,18 +132,34 @@ type hopSession struct {
 	r    *bufio.Reader
 	stop <-chan struct{}
 	mail Arrival
+	// replied is the place of the arrival whose reply was said last and that nothing has followed yet, -1 where there is none.
+	replied int
 }
 
 func (h *Hop) serve(conn net.Conn, stop <-chan struct{}) {
-	s := &hopSession{hop: h, conn: conn, r: bufio.NewReaderSize(conn, 64<<10), stop: stop}
+	s := &hopSession{hop: h, conn: conn, r: bufio.NewReaderSize(conn, 64<<10), stop: stop, replied: -1}
 	for on := s.answer(AtConnect, "", "220 hop.example ESMTP"); on; {
 		line, err := s.r.ReadString('\n')
 		if err != nil {
 			return
 		}
+		s.heard()
 		verb, argument, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
 		on = s.command(strings.ToUpper(verb), argument)
 	}
+}
+
+// heard notes that the sender has gone on after the reply to its last mail. Nobody pipelines behind the end of data (RFC 2920).
+func (s *hopSession) heard() {
+	if s.replied < 0 {
+		return
+	}
+	s.hop.mu.Lock()
+	defer s.hop.mu.Unlock()
+	if s.replied < len(s.hop.arrivals) { // not forgotten meanwhile
+		s.hop.arrivals[s.replied].Heard = true
+	}
+	s.replied = -1
 }
 
 // answer says what is usual, or what the hop is told to instead, and reports whether the session goes on.
@@ -253,6 +271,7 @@ func (s *hopSession) end() bool {
 	if act.Reply == "" || strings.HasPrefix(act.Reply, "2") {
 		s.hop.mu.Lock()
 		s.mail.At, s.mail.Unanswered = time.Now(), act.Cut || act.Reply != ""
+		s.replied = len(s.hop.arrivals)
 		s.hop.arrivals = append(s.hop.arrivals, s.mail)
 		s.hop.mu.Unlock()
 	}

@@ -17,17 +17,28 @@ type Ledger struct {
 	entries map[string]*entry
 	order   []string
 	kills   []time.Time
+	trouble []interval
 	// inFlight is how many letters were without an answer at a kill, over all kills.
 	inFlight int
+}
+
+// interval is a time with both of its ends.
+type interval struct{ begin, end time.Time }
+
+// touches reports whether the two have a moment in common, Window more at both ends.
+func (i interval) touches(other interval) bool {
+	return !other.end.Before(i.begin.Add(-Window)) && !other.begin.After(i.end.Add(Window))
 }
 
 // entry is what became of one letter at the client.
 type entry struct {
 	letter   *Letter
 	open     bool // it is being sent
+	sent     time.Time
 	replies  []harness.Reply
-	answered time.Time // 250
-	broken   int       // attempts that ended without a reply
+	attempts []interval // of each reply
+	answered time.Time  // 250
+	broken   int        // attempts that ended without a reply
 }
 
 // NewLedger is empty.
@@ -43,7 +54,7 @@ func (l *Ledger) Sending(letter *Letter) {
 		l.entries[letter.ID] = e
 		l.order = append(l.order, letter.ID)
 	}
-	e.open = true
+	e.open, e.sent = true, time.Now()
 }
 
 // Answered notes the reply to a letter.
@@ -52,7 +63,7 @@ func (l *Ledger) Answered(letter *Letter, reply harness.Reply) {
 	defer l.mu.Unlock()
 	e := l.entries[letter.ID]
 	e.open = false
-	e.replies = append(e.replies, reply)
+	e.replies, e.attempts = append(e.replies, reply), append(e.attempts, interval{e.sent, time.Now()})
 	if reply.Accepted() {
 		e.answered = time.Now()
 	}
@@ -83,6 +94,48 @@ func (l *Ledger) Killed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.kills = append(l.kills, time.Now())
+}
+
+// Troubled notes when what lies between the gateway and its neighbours was not well. Where this is called, an answer of 4xx explains a second
+// copy only if it was waited for during one of these times.
+func (l *Ledger) Troubled(begin, end time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.trouble = append(l.trouble, interval{begin, end})
+}
+
+func (l *Ledger) troubled(during interval) bool {
+	return slices.ContainsFunc(l.trouble, func(t interval) bool { return t.touches(during) })
+}
+
+// Answers counts by code the answers that were given from begin to end to letters that no rule refuses.
+func (l *Ledger) Answers(begin, end time.Time) map[int]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	codes := map[int]int{}
+	for _, e := range l.entries {
+		if neverTaken(e.letter) {
+			continue
+		}
+		for i, attempt := range e.attempts {
+			if !attempt.end.Before(begin) && !attempt.end.After(end) {
+				codes[e.replies[i].Code]++
+			}
+		}
+	}
+	return codes
+}
+
+// LongestWait is the longest that a client waited for an answer.
+func (l *Ledger) LongestWait() (longest time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		for _, attempt := range e.attempts {
+			longest = max(longest, attempt.end.Sub(attempt.begin))
+		}
+	}
+	return longest
 }
 
 // BrokenAttempts is how often a connection ended before the reply to a letter.
@@ -147,7 +200,7 @@ const holdGrace = time.Minute
 // copies are one recipient's copies of one letter.
 type copies struct {
 	arrived []time.Time
-	// unanswered is how many of them the hop did not answer.
+	// unanswered is how many of them the hop did not answer, or may have answered in vain.
 	unanswered int
 	kept       []store.CopyRow
 }
@@ -213,7 +266,8 @@ func (l *Ledger) readArrivals(r *Report, found map[string]*copies, arrivals []Ar
 			}
 			c := of(found, to)
 			c.arrived = append(c.arrived, a.At)
-			if a.Unanswered {
+			// Between hop and gateway a reply may be lost that the hop has said. Where the gateway went on with the session it was not.
+			if a.Unanswered || !a.Heard && l.troubled(interval{a.At, a.At}) {
 				c.unanswered++
 			}
 			r.Delivered++
@@ -280,7 +334,7 @@ func (l *Ledger) recipient(r *Report, e *entry, recipient string, c *copies, log
 	if extra := total - 1; extra > 0 {
 		r.Duplicates += extra
 		r.Doubled[e.letter.Kind.Name] += extra
-		if extra > e.broken+ambiguous(e)+c.unanswered+l.killsAfter(c.arrived) {
+		if extra > e.broken+l.ambiguous(e)+c.unanswered+l.killsAfter(c.arrived) {
 			r.Unexplained = append(r.Unexplained, fmt.Sprintf("%s: %d arrived, %d kept, %d attempts without a reply", what, len(c.arrived), len(c.kept), e.broken))
 		}
 	}
@@ -295,11 +349,12 @@ func refusedForGood(e *entry) bool {
 	return len(e.replies) > 0 && e.replies[len(e.replies)-1].Code/100 == 5
 }
 
-// ambiguous counts the answers of 4xx: where the next hop did not answer the end of data nobody knows who owns the mail.
-func ambiguous(e *entry) int {
+// ambiguous counts the answers of 4xx: where the next hop did not answer the end of data, or the store a commit, nobody knows who owns the
+// mail.
+func (l *Ledger) ambiguous(e *entry) int {
 	n := 0
-	for _, reply := range e.replies {
-		if reply.Code/100 == 4 {
+	for i, reply := range e.replies {
+		if reply.Code/100 == 4 && (len(l.trouble) == 0 || l.troubled(e.attempts[i])) {
 			n++
 		}
 	}

@@ -102,6 +102,70 @@ func TestLedgerFinds(t *testing.T) {
 	}
 }
 
+// TestLostRepliesExplain: what a hop said into a line that was down explains a second copy; nothing else does.
+func TestLostRepliesExplain(t *testing.T) {
+	now := time.Now()
+	down := interval{now.Add(-time.Minute), now.Add(-50 * time.Second)}
+	during, before := now.Add(-55*time.Second), now.Add(-2*time.Minute)
+	tests := []struct {
+		name      string
+		at        time.Time
+		heard     bool
+		deferred  bool // an answer of 4xx, given now, came before the 250
+		explained bool
+	}{
+		{"the reply may be lost", during, false, false, true},
+		{"the reply was heard", during, true, false, false},
+		{"the line was well", before, false, false, false},
+		{"the line was well, and the client was deferred", before, false, true, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			l, ledger := NewLetter("t1", kindNamed("clean")), NewLedger()
+			ledger.Troubled(down.begin, down.end)
+			if test.deferred {
+				ledger.Sending(l)
+				ledger.Answered(l, harness.Reply{Code: 451})
+			}
+			ledger.Sending(l)
+			ledger.Answered(l, harness.Reply{Code: 250})
+			first := Arrival{At: test.at, From: l.From, To: l.To, Data: append([]byte("Received: from x\r\n"), l.Data...), Heard: test.heard}
+			second := first
+			second.At, second.Heard = now, true
+			r := ledger.Check([]Arrival{first, second}, &Stored{Tracks: []store.Track{{Kind: "Normal", Recipients: l.To}}}, now)
+			if explained := len(r.Unexplained) == 0; explained != test.explained || r.Duplicates != 1 {
+				t.Errorf("explained is %v, want %v: %s", explained, test.explained, r)
+			}
+		})
+	}
+}
+
+// TestHopHears: a hop knows whether its reply to a mail was read.
+func TestHopHears(t *testing.T) {
+	hop, err := StartHop(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := NewLetter("t1", kindNamed("clean"))
+	for _, leave := range []func(*harness.Client) error{(*harness.Client).Close, (*harness.Client).HangUp} {
+		client, err := harness.Dial(hop.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reply, err := client.Send(l.From, l.To, l.Data); err != nil || !reply.Accepted() {
+			t.Fatal(reply, err)
+		}
+		if err := leave(client); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hop.Down()
+	arrivals := hop.Arrivals()
+	if len(arrivals) != 2 || !arrivals[0].Heard || arrivals[1].Heard {
+		t.Errorf("%d arrivals; after QUIT heard: %v, after the connection broke: %v", len(arrivals), arrivals[0].Heard, arrivals[1].Heard)
+	}
+}
+
 func kindNamed(name string) Kind {
 	for _, k := range Kinds() {
 		if k.Name == name {

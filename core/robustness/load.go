@@ -55,6 +55,8 @@ type Load struct {
 	Kinds  []Kind
 	// Verdicts is the file that the sandbox reads its verdicts from, or "".
 	Verdicts string
+	// VerdictLine is how such a line is written, of a SHA-256 and a level; "" is what the plugin `verdicts` reads.
+	VerdictLine string
 	// Prefix makes the ids of this load unique.
 	Prefix string
 	// Seed makes it send the same again.
@@ -137,7 +139,11 @@ func (l *Load) note(letter *Letter) error {
 	if err != nil {
 		return fmt.Errorf("write verdict: %w", err)
 	}
-	_, err = fmt.Fprintf(f, "%s %s Made\n", letter.SHA256, letter.Kind.Verdict)
+	line := l.VerdictLine
+	if line == "" {
+		line = "%s %s Made\n"
+	}
+	_, err = fmt.Fprintf(f, line, letter.SHA256, letter.Kind.Verdict)
 	return errors.Join(err, f.Close())
 }
 

@@ -110,6 +110,18 @@ func TestVerdictsChange(t *testing.T) {
 	if got := level(); got != "low" {
 		t.Errorf("after the change it is %s", got)
 	}
+	if err := os.WriteFile(s.lab.verdicts.path, []byte("a.js high\na.* low\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(s.lab.verdicts.path, later, later); err != nil {
+		t.Fatal(err)
+	}
+	if got := level(); got != "high" {
+		t.Errorf("after a change within one tick it is %s", got)
+	}
+	if err := os.WriteFile(s.lab.verdicts.path, []byte("a.* low\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.lab.verdicts.put(strings.NewReader("* medium")); err != nil || level() != "medium" {
 		t.Errorf("set by control it is %s, %v", level(), err)
 	}

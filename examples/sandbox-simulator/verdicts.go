@@ -35,6 +35,7 @@ type verdicts struct {
 
 	mu      sync.Mutex
 	changed time.Time
+	size    int64
 	file    []verdict
 	set     []verdict
 }
@@ -48,7 +49,8 @@ func (v *verdicts) entries() ([]verdict, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read verdicts: %w", err)
 		}
-		if !info.ModTime().Equal(v.changed) {
+		// Two lines that are added within one tick of the file's clock leave the same time.
+		if !info.ModTime().Equal(v.changed) || info.Size() != v.size {
 			f, err := os.Open(v.path)
 			if err != nil {
 				return nil, fmt.Errorf("read verdicts: %w", err)
@@ -58,7 +60,7 @@ func (v *verdicts) entries() ([]verdict, error) {
 			if err != nil {
 				return nil, fmt.Errorf("read verdicts: %s: %w", v.path, err)
 			}
-			v.file, v.changed = list, info.ModTime()
+			v.file, v.changed, v.size = list, info.ModTime(), info.Size()
 		}
 	}
 	return append(append([]verdict{}, v.set...), v.file...), nil

@@ -29,10 +29,20 @@ type Client struct {
 }
 
 // Dial connects to the listener.
-func Dial(address string) (*Client, error) {
-	conn, err := net.Dial("tcp", address)
+func Dial(address string) (*Client, error) { return dial(address, time.Time{}) }
+
+// DialWithin connects to a listener that may not greet.
+func DialWithin(address string, d time.Duration) (*Client, error) {
+	return dial(address, time.Now().Add(d))
+}
+
+func dial(address string, deadline time.Time) (*Client, error) {
+	conn, err := (&net.Dialer{Deadline: deadline}).Dial("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("connect to gateway: %w", err)
+	}
+	if err := conn.SetDeadline(deadline); err != nil {
+		return nil, errors.Join(fmt.Errorf("connect to gateway: %w", err), conn.Close())
 	}
 	c := &Client{conn: conn, text: textproto.NewConn(conn)}
 	greeting, err := c.reply()
@@ -116,6 +126,9 @@ func (c *Client) Close() error {
 	_, err := c.Command("QUIT")
 	return errors.Join(err, c.conn.Close())
 }
+
+// HangUp ends the connection without a word.
+func (c *Client) HangUp() error { return c.conn.Close() }
 
 // Lines gives every line the CRLF that SMTP asks for; a bare CR stays.
 func Lines(mail []byte) []byte {

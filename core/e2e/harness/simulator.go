@@ -31,6 +31,11 @@ func StartSimulator(ctx context.Context, bin, scratch, verdicts string) (*Simula
 	if err := os.WriteFile(file, []byte(verdicts), 0o600); err != nil {
 		return nil, fmt.Errorf("start simulator: %w", err)
 	}
+	return StartSimulatorOn(ctx, bin, file)
+}
+
+// StartSimulatorOn starts it with a file of verdicts, which is read again when it has changed.
+func StartSimulatorOn(ctx context.Context, bin, file string) (*Simulator, error) {
 	s := &Simulator{command: exec.Command(filepath.Join(bin, "sandbox-simulator"), "-listen", "127.0.0.1:0", "-control", "127.0.0.1:0",
 		"-verdicts", file, "-key", SimulatorKey)}
 	s.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

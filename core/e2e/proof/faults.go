@@ -1,15 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
-	"syscall"
+	"sync"
 	"time"
 
 	"github.com/postern-mail/postern/core/e2e/harness"
@@ -29,17 +24,29 @@ const (
 type fault struct {
 	name, store string
 	lasts       time.Duration
+	// disk says that the state is on a small disk of its own meanwhile.
+	disk bool
+	// deaf says that some new connections are not greeted while it lasts.
+	deaf bool
 	// begin makes the trouble and returns what ends it.
-	begin func(ctx context.Context, g *ground) (end func() error, err error)
+	begin func(ctx context.Context, g *ground) (ending, error)
 }
+
+// ending ends a fault and says what was seen of it.
+type ending func() (said string, err error)
 
 func faultList() []fault {
 	return []fault{
-		{"disk full", "sqlite", 6 * time.Second, fillDisk},
-		{"I/O errors", "sqlite", 6 * time.Second, inject("pwrite64,fsync,fdatasync:error=EIO")},
-		{"read-only", "sqlite", 6 * time.Second, inject("pwrite64,fsync,fdatasync,mkdirat,renameat,linkat,unlinkat:error=EROFS")},
-		{"database gone", "postgres", 10 * time.Second, databaseAway},
-		{"database hangs", "postgres", 10 * time.Second, databaseHangs},
+		{name: "disk full", store: "sqlite", lasts: 6 * time.Second, disk: true, begin: fillDisk},
+		{name: "I/O errors", store: "sqlite", lasts: 6 * time.Second, disk: true, begin: inject("pwrite64,fsync,fdatasync:error=EIO")},
+		{name: "read-only", store: "sqlite", lasts: 6 * time.Second, disk: true,
+			begin: inject("pwrite64,fsync,fdatasync,mkdirat,renameat,linkat,unlinkat:error=EROFS")},
+		{name: "database locked", store: "sqlite", lasts: 75 * time.Second, begin: lockDatabase},
+		{name: "descriptors", store: "sqlite", lasts: 6 * time.Second, deaf: true, begin: exhaustDescriptors},
+		{name: "database gone", store: "postgres", lasts: 10 * time.Second, begin: databaseAway},
+		{name: "database hangs", store: "postgres", lasts: 65 * time.Second, begin: databaseHangs}, // longer than data_timeout
+		{name: "table locked", store: "postgres", lasts: 8 * time.Second, begin: lockCopies},
+		{name: "connections", store: "postgres", lasts: 8 * time.Second, begin: hogConnections},
 	}
 }
 
@@ -52,7 +59,11 @@ func faults(ctx context.Context, e *env) error {
 		if only != "" && only != f.name {
 			continue
 		}
-		err := inOwnMounts(func() error { return f.run(ctx, e) })
+		run := func() error { return f.run(ctx, e) }
+		if f.disk {
+			run = func() error { return inOwnMounts(func() error { return f.run(ctx, e) }) }
+		}
+		err := run()
 		if err != nil && !errors.Is(err, errShort) {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
@@ -67,7 +78,7 @@ func (f *fault) run(ctx context.Context, e *env) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, g.end()) }()
-	if f.store == "sqlite" {
+	if f.disk {
 		unmount, err := mountState(g.site.Setup.State)
 		if err != nil {
 			return err
@@ -88,11 +99,17 @@ func (f *fault) run(ctx context.Context, e *env) (err error) {
 		return err
 	}
 	// A client of its own asks what mail that is to be kept is told.
-	told, err := g.ask(ctx, f.lasts)
-	if err := errors.Join(err, end()); err != nil {
+	asked := g.ask(ctx, f.deaf)
+	slept := sleep(ctx, f.lasts)
+	said, short := end()
+	over := time.Now()
+	if short != nil && !errors.Is(short, errShort) {
+		return short
+	}
+	told, err := asked()
+	if err := errors.Join(err, slept); err != nil {
 		return err
 	}
-	over := time.Now()
 	back, err := g.untilTaken(ctx)
 	if err != nil {
 		return err
@@ -106,10 +123,16 @@ func (f *fault) run(ctx context.Context, e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	e.printf("%s (%s): mail to be kept was answered %v while it lasted; taken again %s after its end, all settled after %s; %d sudden ends",
-		f.name, f.store, told, served.Round(10*time.Millisecond), settled.Round(time.Second), g.ledger.BrokenAttempts())
-	err = e.report(f.name, r)
+	e.printf("%s (%s): mail to be kept was answered %s while it lasted; the longest answer took %s; taken again %s after its end, "+
+		"all settled after %s; %d sudden ends%s",
+		f.name, f.store, counted(told), g.ledger.LongestWait().Round(time.Second), served.Round(10*time.Millisecond), settled.Round(time.Second),
+		g.ledger.BrokenAttempts(), prefixed("; ", said))
+	err = errors.Join(short, e.report(f.name, r))
 	if served > backWithin || len(told) == 0 || g.ledger.BrokenAttempts() > 0 {
+		err = errors.Join(err, errShort)
+	}
+	if f.deaf && told[0] == 0 {
+		e.printf("    every connection was greeted: there was no trouble")
 		err = errors.Join(err, errShort)
 	}
 	for code := range told {
@@ -120,26 +143,66 @@ func (f *fault) run(ctx context.Context, e *env) (err error) {
 	return err
 }
 
+func prefixed(prefix, text string) string {
+	if text == "" {
+		return ""
+	}
+	return prefix + text
+}
+
 // keptLetter is one that has to be committed.
 func keptLetter(id string) *robustness.Letter {
 	return robustness.NewLetter(id, robustness.Kind{Name: "asked", Extension: "kept", To: []robustness.To{{Domain: "example.org", Fate: robustness.Kept}}})
 }
 
-// ask sends letters that have to be kept for the time, and counts the answers by code.
-func (g *ground) ask(ctx context.Context, lasts time.Duration) (map[int]int, error) {
-	told := map[int]int{}
-	end := time.Now().Add(lasts)
-	for n := 0; time.Now().Before(end); n++ {
-		reply, err := g.once(keptLetter(fmt.Sprintf("asked%d", n)))
-		if err != nil {
-			return told, err
+// greetedWithin is how soon a gateway greets, unless it cannot.
+const greetedWithin = time.Second
+
+// ask begins to send letters that have to be kept. What it returns ends that and counts the answers by code; 0 is a connection that was not
+// greeted, which is an error unless the gateway may be deaf.
+func (g *ground) ask(ctx context.Context, deaf bool) (asked func() (map[int]int, error)) {
+	var (
+		asking sync.WaitGroup
+		told   = map[int]int{}
+		stop   = make(chan struct{})
+		err    error
+	)
+	asking.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			case <-ctx.Done():
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+			client, unheard := g.dial(deaf)
+			if unheard != nil && deaf {
+				told[0]++
+				continue
+			}
+			if err = unheard; err != nil {
+				return
+			}
+			var reply harness.Reply
+			if reply, err = g.sendAndLeave(client, keptLetter(fmt.Sprintf("asked%d", n))); err != nil {
+				return
+			}
+			told[reply.Code]++
 		}
-		told[reply.Code]++
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
-			return told, err
-		}
+	})
+	return func() (map[int]int, error) {
+		close(stop)
+		asking.Wait()
+		return told, err
 	}
-	return told, nil
+}
+
+func (g *ground) dial(deaf bool) (*harness.Client, error) {
+	if deaf {
+		return harness.DialWithin(g.site.Gateway.Address("in"), greetedWithin)
+	}
+	return g.site.Dial()
 }
 
 // once sends a letter over a connection of its own.
@@ -148,7 +211,14 @@ func (g *ground) once(letter *robustness.Letter) (reply harness.Reply, err error
 	if err != nil {
 		return reply, err
 	}
-	if err := client.Within(2 * time.Minute); err != nil {
+	return g.sendAndLeave(client, letter)
+}
+
+// onceWithin is how long one letter may take.
+const onceWithin = 2 * time.Minute
+
+func (g *ground) sendAndLeave(client *harness.Client, letter *robustness.Letter) (reply harness.Reply, err error) {
+	if err := client.Within(onceWithin); err != nil {
 		return reply, err
 	}
 	g.ledger.Sending(letter)
@@ -171,99 +241,4 @@ func (g *ground) untilTaken(ctx context.Context) (time.Time, error) {
 			return time.Time{}, err
 		}
 	}
-}
-
-// inOwnMounts runs what mounts something where nobody else sees it: on a thread with mounts of its own, which what it starts shares.
-func inOwnMounts(run func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine, and its mounts with it
-		if err := syscall.Unshare(syscall.CLONE_FS | syscall.CLONE_NEWNS); err != nil {
-			done <- fmt.Errorf("make mounts of our own, which takes root: %w", err)
-			return
-		}
-		if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-			done <- fmt.Errorf("make mounts of our own: %w", err)
-			return
-		}
-		done <- run()
-	}()
-	return <-done
-}
-
-const stateSize = "48m"
-
-// mountState puts a small disk of its own under the state folder. What is on it is copied to where it was when it is taken away.
-func mountState(folder string) (unmount func() error, err error) {
-	if err := syscall.Mount("tmpfs", folder, "tmpfs", 0, "size="+stateSize); err != nil {
-		return nil, fmt.Errorf("mount a small disk: %w", err)
-	}
-	return func() error { return syscall.Unmount(folder, syscall.MNT_DETACH) }, nil
-}
-
-// fillDisk writes until nothing fits any more.
-func fillDisk(_ context.Context, g *ground) (func() error, error) {
-	path := filepath.Join(g.site.Setup.State, "filler")
-	f, err := os.Create(path)
-	if err != nil {
-		return nil, err
-	}
-	for block := make([]byte, 4096); err == nil; {
-		_, err = f.Write(block)
-	}
-	if err := errors.Join(f.Close()); err != nil {
-		return nil, err
-	}
-	if !errors.Is(err, syscall.ENOSPC) {
-		return nil, err
-	}
-	return func() error { return os.Remove(path) }, nil
-}
-
-// inject makes system calls of the gateway fail, as a disk that is going bad would.
-func inject(what string) func(context.Context, *ground) (func() error, error) {
-	return func(_ context.Context, g *ground) (func() error, error) {
-		var said bytes.Buffer
-		calls, _, _ := bytes.Cut([]byte(what), []byte(":"))
-		command := exec.Command("strace", "-f", "-qq", "-e", "trace="+string(calls), "-e", "inject="+what, "-o", "/dev/null", "-p", fmt.Sprint(g.site.Gateway.Pid()))
-		command.Stderr = &said
-		command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGINT}
-		if err := command.Start(); err != nil {
-			return nil, err
-		}
-		return func() error {
-			if err := command.Process.Signal(syscall.SIGINT); err != nil {
-				return fmt.Errorf("end strace: %w: %s", err, said.String())
-			}
-			var exit *exec.ExitError
-			if err := command.Wait(); err != nil && !errors.As(err, &exit) {
-				return err
-			}
-			return nil
-		}, nil
-	}
-}
-
-// databaseAway ends PostgreSQL.
-func databaseAway(_ context.Context, g *ground) (func() error, error) {
-	back, returned := make(chan struct{}), make(chan error, 1)
-	gone := make(chan struct{})
-	go func() {
-		returned <- g.scope.do(func() {
-			g.server.Away(&g.scope, func() {
-				close(gone)
-				<-back
-			})
-		})
-	}()
-	<-gone
-	return func() error { close(back); return <-returned }, nil
-}
-
-// databaseHangs stops every process of PostgreSQL where it is.
-func databaseHangs(_ context.Context, g *ground) (func() error, error) {
-	if err := g.server.Signal(syscall.SIGSTOP); err != nil {
-		return nil, err
-	}
-	return func() error { return g.server.Signal(syscall.SIGCONT) }, nil
 }

@@ -65,7 +65,7 @@ func newGround(ctx context.Context, e *env, bin, store string, environment ...st
 	g.site.Hop(g.hop.Addr())
 	g.place = g.site.Setup.State
 	if store == "postgres" {
-		if err := g.scope.do(func() { g.server = pgtest.Start(&g.scope); g.place = g.server.Database(&g.scope) }); err != nil {
+		if err := g.scope.do(func() { g.server = pgtest.StartTCP(&g.scope); g.place = g.server.Database(&g.scope) }); err != nil {
 			return g, fmt.Errorf("start PostgreSQL: %w", err)
 		}
 		environment = append(environment, "PROOF_STORE="+g.place)

@@ -20,17 +20,28 @@ relay "hop" {
 }
 monitor { listen = "127.0.0.1:0" }
 
-plugin "atse" { command = "postern-atse" }
-plugin "filename" { command = "postern-filename" }
-plugin "actions" { command = "postern-actions" }
+# Plugins may take long to start: a machine that proves is busy.
+plugin "atse" {
+  command = "postern-atse"
+  limits { start_timeout = "60s" }
+}
+plugin "filename" {
+  command = "postern-filename"
+  limits { start_timeout = "60s" }
+}
+plugin "actions" {
+  command = "postern-actions"
+  limits { start_timeout = "60s" }
+}
 plugin "verdicts" {
   command = "postern-verdicts"
+  limits { start_timeout = "60s" }
   config {
     file = env("PROOF_VERDICTS")
   }
 }
 virtual_analyzer {
-  analyzer    = "verdicts"
+  analyzer    = env("PROOF_ANALYZER", "verdicts")
   query_delay = "1s"
   max_retries = env("PROOF_RETRIES", "20")
 }

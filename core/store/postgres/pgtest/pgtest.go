@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -34,6 +35,7 @@ type Test interface {
 // Server is a running server.
 type Server struct {
 	socket    string
+	address   string // of TCP; "": none
 	bin       string
 	as        *syscall.SysProcAttr
 	command   *exec.Cmd
@@ -41,10 +43,35 @@ type Server struct {
 	databases atomic.Int64
 }
 
-const owner = "postern"
+const (
+	owner       = "postern"
+	defaultPort = "5432"
+)
 
 // Start makes a cluster and starts it.
 func Start(t Test) *Server {
+	t.Helper()
+	return startAt(t, "")
+}
+
+// StartTCP makes a cluster that a free port of the loopback interface reaches too, without a password.
+func StartTCP(t Test) *Server {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return startAt(t, address)
+}
+
+// Address is where it listens for TCP, "" where it does not.
+func (s *Server) Address() string { return s.address }
+
+func startAt(t Test, address string) *Server {
 	t.Helper()
 	bin := binaries(t)
 	dir, err := os.MkdirTemp("", "pg") // a socket's path is short
@@ -63,7 +90,7 @@ func Start(t Test) *Server {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v: %s", err, out)
 	}
-	s := &Server{socket: dir, bin: bin, as: as}
+	s := &Server{socket: dir, address: address, bin: bin, as: as}
 	s.start(t)
 	t.Cleanup(func() { s.stop(t) })
 	return s
@@ -103,8 +130,15 @@ func (s *Server) Signal(signal syscall.Signal) error {
 
 func (s *Server) start(t Test) {
 	t.Helper()
-	s.command = exec.Command(filepath.Join(s.bin, "postgres"), "-D", filepath.Join(s.socket, "data"), "-k", s.socket, "-c", "listen_addresses=",
-		"-c", "log_min_messages=log")
+	host, port := "", defaultPort
+	if s.address != "" {
+		var err error
+		if host, port, err = net.SplitHostPort(s.address); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.command = exec.Command(filepath.Join(s.bin, "postgres"), "-D", filepath.Join(s.socket, "data"), "-k", s.socket, "-p", port,
+		"-c", "listen_addresses="+host, "-c", "log_min_messages=log")
 	s.command.SysProcAttr, s.command.Dir = s.as, s.socket
 	stderr, err := s.command.StderrPipe()
 	if err != nil {
@@ -204,5 +238,19 @@ func (s *Server) Database(t Test) string {
 }
 
 func (s *Server) url(database string) string {
-	return "postgres:///" + database + "?" + url.Values{"host": {s.socket}, "user": {owner}}.Encode()
+	values := url.Values{"host": {s.socket}, "user": {owner}}
+	if _, port, err := net.SplitHostPort(s.address); err == nil {
+		values.Set("port", port) // a part of the socket's name
+	}
+	return "postgres:///" + database + "?" + values.Encode()
+}
+
+// Through is the URL of a database by an address of TCP, as that of a proxy before Address.
+func (s *Server) Through(database, address string) (string, error) {
+	u, err := url.Parse(database)
+	if err != nil {
+		return "", err
+	}
+	u.Host, u.RawQuery = address, url.Values{"user": {owner}, "sslmode": {"disable"}}.Encode()
+	return u.String(), nil
 }
