@@ -1,24 +1,21 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/postern-mail/postern/sdk/analyzer"
+	"github.com/postern-mail/postern/sdk/plugintest/program"
 	"github.com/postern-mail/postern/sdk/serve"
 )
 
@@ -27,66 +24,39 @@ const testToken = "token-that-nobody-tells"
 
 // simulator is a running examples/sandbox-simulator, asked in the clear.
 type simulator struct {
-	t              *testing.T
-	url, controlAt string
+	t       *testing.T
+	url     string
+	program *program.Program
 }
 
 func newSimulator(t *testing.T, verdicts string) *simulator {
 	t.Helper()
-	s := &simulator{t: t}
 	file := filepath.Join(t.TempDir(), "verdicts.txt")
 	if err := os.WriteFile(file, []byte(verdicts), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command("../../bin/sandbox-simulator", "-plain", "-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-verdicts", file,
+	p, err := program.Start(t.Context(), "../../bin/sandbox-simulator", "-plain", "-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-verdicts", file,
 		"-token", testToken, "-delay", "0s")
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	command.Stderr = os.Stderr
-	out, err := command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := command.Start(); err != nil {
-		t.Fatalf("the simulator is not built: run `make test`, which builds it (%v)", err)
-	}
-	t.Cleanup(func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	})
-	for lines := bufio.NewScanner(out); s.controlAt == "" && lines.Scan(); {
-		switch name, value, _ := strings.Cut(lines.Text(), " "); name {
-		case "sandbox":
-			s.url = "http://" + value
-		case "control":
-			s.controlAt = value
-		}
-	}
-	return s
+	t.Cleanup(func() { _ = p.Stop() }) // it is killed
+	return &simulator{t: t, url: "http://" + p.Printed["sandbox"], program: p}
 }
 
 // fault makes the simulator misbehave; "kind=none" ends it.
 func (s *simulator) fault(what string) {
 	s.t.Helper()
-	response, err := http.Post(s.controlAt+"fault?"+what, "", nil)
-	if err != nil {
+	if err := s.program.Tell("fault?"+what, ""); err != nil {
 		s.t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		s.t.Fatalf("%s: %s", what, response.Status)
 	}
 }
 
 // uploads is how many samples were taken, those that it knew too.
 func (s *simulator) uploads() (n int) {
 	s.t.Helper()
-	response, err := http.Get(s.controlAt + "counters")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer response.Body.Close()
 	var counters struct{ Uploads map[string]int }
-	if err := json.NewDecoder(response.Body).Decode(&counters); err != nil {
+	if err := s.program.Ask("counters", &counters); err != nil {
 		s.t.Fatal(err)
 	}
 	for _, count := range counters.Uploads {

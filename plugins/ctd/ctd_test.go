@@ -1,23 +1,20 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/postern-mail/postern/sdk/objects"
+	"github.com/postern-mail/postern/sdk/plugintest/program"
 	"github.com/postern-mail/postern/sdk/serve"
 )
 
@@ -26,7 +23,8 @@ const testKey = "key-that-nobody-tells"
 // lab is running examples/object-servers, and the plugin configured for them.
 type lab struct {
 	t                    *testing.T
-	url, ca, control     string
+	servers              *program.Program
+	url, ca              string
 	file                 string
 	plugin               *connector
 	clock                time.Time
@@ -42,28 +40,13 @@ func newLab(t *testing.T, lines string) *lab {
 	list := filepath.Join(folder, "objects.csv")
 	l.write(list, lines)
 	l.write(l.file, "type,value,action,expires,note\n"+lines)
-	command := exec.Command("../../bin/object-servers", "-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-ca", l.ca, "-objects", list, "-key", testKey)
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	command.Stderr = os.Stderr
-	out, err := command.StdoutPipe()
+	servers, err := program.Start(t.Context(), "../../bin/object-servers", "-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-ca", l.ca,
+		"-objects", list, "-key", testKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := command.Start(); err != nil {
-		t.Fatalf("the servers are not built: run `make test`, which builds them (%v)", err)
-	}
-	t.Cleanup(func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	})
-	for lines := bufio.NewScanner(out); l.control == "" && lines.Scan(); {
-		switch name, value, _ := strings.Cut(lines.Text(), " "); name {
-		case "lists":
-			l.url = value
-		case "control":
-			l.control = value
-		}
-	}
+	t.Cleanup(func() { _ = servers.Stop() }) // it is killed
+	l.servers, l.url = servers, servers.Printed["lists"]
 	l.controlManagerByHost = strings.TrimPrefix(l.url, "https://")
 	l.start()
 	return l
@@ -102,12 +85,8 @@ func (l *lab) write(path, text string) {
 
 func (l *lab) tell(path, body string) {
 	l.t.Helper()
-	response, err := http.Post(l.control+path, "text/plain", strings.NewReader(body))
-	if err != nil {
+	if err := l.servers.Tell(path, body); err != nil {
 		l.t.Fatal(err)
-	}
-	if err := response.Body.Close(); err != nil || response.StatusCode != http.StatusOK {
-		l.t.Fatal(response.Status, err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/rand"
@@ -9,21 +8,19 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/postern-mail/postern/sdk/analyzer"
+	"github.com/postern-mail/postern/sdk/plugintest/program"
 	"github.com/postern-mail/postern/sdk/serve"
 )
 
@@ -32,9 +29,10 @@ const testKey = "5D1F0A77-KEY-THAT-NOBODY-TELLS"
 
 // simulator is a running examples/sandbox-simulator.
 type simulator struct {
-	t                                   *testing.T
-	port                                int
-	fingerprint, certificate, controlAt string
+	t                        *testing.T
+	port                     int
+	fingerprint, certificate string
+	program                  *program.Program
 }
 
 func newSimulator(t *testing.T, verdicts string, arguments ...string) *simulator {
@@ -45,33 +43,17 @@ func newSimulator(t *testing.T, verdicts string, arguments ...string) *simulator
 	if err := os.WriteFile(file, []byte(verdicts), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command("../../bin/sandbox-simulator", append([]string{"-listen", "127.0.0.1:0", "-control", "127.0.0.1:0",
+	var err error
+	s.program, err = program.Start(t.Context(), append([]string{"../../bin/sandbox-simulator", "-listen", "127.0.0.1:0", "-control", "127.0.0.1:0",
 		"-verdicts", file, "-key", testKey, "-certificate", s.certificate, "-delay", "0s"}, arguments...)...)
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	command.Stderr = os.Stderr
-	out, err := command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := command.Start(); err != nil {
-		t.Fatalf("the simulator is not built: run `make test`, which builds it (%v)", err)
-	}
-	t.Cleanup(func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	})
-	for lines := bufio.NewScanner(out); s.controlAt == "" && lines.Scan(); {
-		switch name, value, _ := strings.Cut(lines.Text(), " "); name {
-		case "fingerprint":
-			s.fingerprint = value
-		case "sandbox":
-			s.port, err = strconv.Atoi(value[strings.LastIndex(value, ":")+1:])
-		case "control":
-			s.controlAt = value
-		}
-	}
-	if err != nil || s.controlAt == "" {
-		t.Fatalf("the simulator did not start: %v", err)
+	t.Cleanup(func() { _ = s.program.Stop() }) // it is killed
+	s.fingerprint = s.program.Printed["fingerprint"]
+	address := s.program.Printed["sandbox"]
+	if s.port, err = strconv.Atoi(address[strings.LastIndex(address, ":")+1:]); err != nil {
+		t.Fatal(err)
 	}
 	return s
 }
@@ -80,13 +62,8 @@ func newSimulator(t *testing.T, verdicts string, arguments ...string) *simulator
 func (s *simulator) control(what string) {
 	s.t.Helper()
 	path, body, _ := strings.Cut(what, " ")
-	response, err := http.Post(s.controlAt+path, "text/plain", strings.NewReader(body))
-	if err != nil {
+	if err := s.program.Tell(path, body); err != nil {
 		s.t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		s.t.Fatalf("%s: %s", what, response.Status)
 	}
 }
 
@@ -97,12 +74,7 @@ type counters struct {
 
 func (s *simulator) counters() (c counters) {
 	s.t.Helper()
-	response, err := http.Get(s.controlAt + "counters")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if err := json.NewDecoder(response.Body).Decode(&c); err != nil {
+	if err := s.program.Ask("counters", &c); err != nil {
 		s.t.Fatal(err)
 	}
 	return c

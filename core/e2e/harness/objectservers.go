@@ -1,18 +1,15 @@
 package harness
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/postern-mail/postern/sdk/plugintest/program"
 )
 
 // ObjectsKey is the key of ObjectServers.
@@ -21,8 +18,7 @@ const ObjectsKey = "key-of-the-object-servers"
 // ObjectServers are running servers of lists of suspicious objects.
 type ObjectServers struct {
 	URL, CAFile string
-	control     string
-	command     *exec.Cmd
+	program     *program.Program
 }
 
 // StartObjectServers starts them with the lines of a list, and so many made-up digests.
@@ -33,62 +29,31 @@ func StartObjectServers(ctx context.Context, bin, scratch, lines string, generat
 		return nil, fmt.Errorf("start object servers: %w", err)
 	}
 	// They stand for servers elsewhere, and have to leave the processors to the gateway.
-	s.command = exec.Command("nice", "-n", "19", filepath.Join(bin, "object-servers"), "-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-ca", s.CAFile,
-		"-objects", list, "-generate", fmt.Sprint(generate), "-key", ObjectsKey)
-	s.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	s.command.Stderr = os.Stderr
-	out, err := s.command.StdoutPipe()
+	var err error
+	s.program, err = program.Start(ctx, "nice", "-n", "19", filepath.Join(bin, "object-servers"), "-listen", "127.0.0.1:0", "-control", "127.0.0.1:0",
+		"-ca", s.CAFile, "-objects", list, "-generate", fmt.Sprint(generate), "-key", ObjectsKey)
 	if err != nil {
 		return nil, fmt.Errorf("start object servers: %w", err)
 	}
-	if err := s.command.Start(); err != nil {
-		return nil, fmt.Errorf("start object servers: %w", err)
-	}
-	for lines := bufio.NewScanner(out); s.control == "" && ctx.Err() == nil && lines.Scan(); {
-		switch name, value, _ := strings.Cut(lines.Text(), " "); name {
-		case "lists":
-			s.URL = value
-		case "control":
-			s.control = value
-		}
-	}
-	if s.control == "" {
-		return nil, errors.Join(errors.New("start object servers: they do not say where they listen"), s.Stop())
-	}
+	s.URL = s.program.Printed["lists"]
 	return s, nil
 }
 
 // Replace makes the lines the list.
-func (s *ObjectServers) Replace(lines string) error { return s.post("objects", lines) }
+func (s *ObjectServers) Replace(lines string) error { return s.program.Tell("objects", lines) }
 
 // Generate adds made-up digests to the list.
-func (s *ObjectServers) Generate(n int) error { return s.post(fmt.Sprint("generate?n=", n), "") }
+func (s *ObjectServers) Generate(n int) error {
+	return s.program.Tell(fmt.Sprint("generate?n=", n), "")
+}
 
 // Fault makes one protocol misbehave, or all: "500", "redirect", "garbage", "half", "empty", "large", "expired", or "" for none.
 func (s *ObjectServers) Fault(protocol, kind string) error {
-	return s.post("fault?protocol="+protocol+"&kind="+kind, "")
-}
-
-func (s *ObjectServers) post(path, body string) error {
-	response, err := http.Post(s.control+path, "text/plain", strings.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("tell object servers: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("tell object servers %s: %s", path, response.Status)
-	}
-	return nil
+	return s.program.Tell("fault?protocol="+protocol+"&kind="+kind, "")
 }
 
 // Stop ends them.
-func (s *ObjectServers) Stop() error {
-	if err := s.command.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("stop object servers: %w", err)
-	}
-	_ = s.command.Wait() // they were killed
-	return nil
-}
+func (s *ObjectServers) Stop() error { return s.program.Stop() }
 
 // ObjectList is what `postern objects status` tells of a list.
 type ObjectList struct {
