@@ -215,15 +215,32 @@ func (a *attempt) record(ctx context.Context) error {
 		if change, err = a.change(ctx); err != nil {
 			return err
 		}
-		if err = a.delivery.Store.Commit(ctx, change); !errors.Is(err, store.ErrConflict) {
+		if err = a.delivery.Store.Commit(ctx, change); err != nil && !errors.Is(err, store.ErrConflict) {
 			return err
 		}
-		recorded, failed := a.recorded(ctx)
-		if failed != nil || recorded {
-			return failed
+		recorded := err == nil
+		if !recorded {
+			var failed error
+			if recorded, failed = a.recorded(ctx); failed != nil {
+				return failed
+			}
+		}
+		if recorded {
+			a.tell(change.Tracks)
+			return nil
 		}
 	}
 	return err
+}
+
+// tell counts and logs what was recorded.
+func (a *attempt) tell(tracks []store.Track) {
+	for i := range tracks {
+		t := &tracks[i]
+		a.delivery.Telemetry.Delivered(string(a.job.Kind), t.Kind, len(t.Recipients))
+		a.delivery.Log.Info("delivery attempted", "message", t.MessageID, "copy", a.job.CopyID, "owed", a.job.Kind, "kind", t.Kind, "recipients",
+			len(t.Recipients), "detail", t.Detail)
+	}
 }
 
 // recorded reports whether the obligations have moved on since they were read: an earlier commit was made although its answer was lost, or
@@ -291,9 +308,6 @@ func (a *attempt) tracks(change *store.Change, now time.Time, delivered, deferre
 			t.Client = m.Session.Client.Addr().Unmap().String()
 		}
 		change.Tracks = append(change.Tracks, t)
-		a.delivery.Telemetry.Delivered(string(a.job.Kind), kind, len(recipients))
-		a.delivery.Log.Info("delivery attempted", "message", m.ID, "copy", a.job.CopyID, "owed", a.job.Kind, "kind", kind, "recipients",
-			len(recipients), "detail", detail)
 	}
 	prefix := ""
 	if a.job.Kind != store.OweRelay {
