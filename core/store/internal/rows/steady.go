@@ -55,7 +55,9 @@ func aheadText(d time.Duration) string {
 }
 
 // JobTime makes River count in steady time. Its own is the system's, or the database's: after a jump back by a day what it had scheduled
-// would wait for a day. Its configuration has one place where time comes in, which it names after its tests.
+// would wait for a day. Its configuration has one place where time comes in, which it names after its tests. What removes finished jobs, and
+// queues that nobody reports, goes by the system's clock nevertheless: the rows are records, or are made again. It does not give back jobs
+// that run long, as ours have no time limit; startAlive does.
 func JobTime(steady *clock.Steady) river.TestConfig { return river.TestConfig{Time: jobTime{steady}} }
 
 type jobTime struct{ *clock.Steady }
