@@ -28,7 +28,7 @@ const (
 	arriveWithin   = 30 * time.Second
 	betweenJumps   = 9 * time.Second
 	jumpClients    = 5
-	settleHeldTime = 4 * time.Minute
+	settleHeldTime = 150 * time.Second
 )
 
 // unanswered is mail that the sandbox never says anything of.
@@ -163,11 +163,19 @@ func jumpOn(ctx context.Context, e *env, bin, place string) (err error) {
 			return errors.Join(err, ended.stop())
 		}
 	}
-	err = errors.Join(sleep(ctx, betweenJumps), load.Stop(), held.Stop(), g.settled(ctx, settleHeldTime), ended.stop())
-	log.WriteString(g.site.Gateway.Log())
-	if err != nil {
+	err = errors.Join(sleep(ctx, betweenJumps), load.Stop(), held.Stop())
+	settled := g.settled(ctx, settleHeldTime)
+	if err := errors.Join(err, ended.stop()); err != nil {
 		return err
 	}
+	if errors.Is(settled, context.DeadlineExceeded) && ctx.Err() == nil {
+		e.printf("%s: not settled %s after the last jump: %.600s ...", place, settleHeldTime, settled)
+		return errShort
+	}
+	if settled != nil {
+		return settled
+	}
+	log.WriteString(g.site.Gateway.Log())
 	r, err := g.check(ctx)
 	if err != nil {
 		return err
