@@ -36,7 +36,7 @@ func layers() []string {
 		"store/internal/rows",
 		"store",
 		"spool",
-		"message observe",
+		"message observe clock",
 	}
 }
 

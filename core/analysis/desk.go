@@ -188,7 +188,7 @@ func (d *Desk) serve(ctx context.Context, samples []store.Sample) {
 	var wake []string
 	for i := range samples {
 		s := &samples[i]
-		now := d.Now()
+		now := d.Store.Steady()
 		current, created, err := d.Store.Submit(ctx, store.Submission{
 			Key: s.Sample.Key, SHA1: s.Sample.SHA1, State: stateIntent, NextAt: now, Created: now,
 		})
@@ -223,7 +223,7 @@ func (d *Desk) wake(ctx context.Context, copies []string) {
 func (d *Desk) finish(ctx context.Context, s *store.Submission, verdict *message.Verdict, va *policy.VirtualAnalyzer) {
 	s.State, s.Verdict, s.Asked, s.Expires = stateDone, verdict, d.Now(), time.Time{}
 	if verdict != nil && verdict.State == message.VerdictDone && va != nil {
-		s.Expires = d.Now().Add(va.CacheExpiry)
+		s.Expires = d.Store.Steady().Add(va.CacheExpiry)
 	}
 	if !d.update(ctx, s) || verdict == nil {
 		return

@@ -27,7 +27,7 @@ func (d *Desk) submitDue(ctx context.Context) int {
 	if room == 0 {
 		return 0
 	}
-	now := d.Now()
+	now := d.Store.Steady()
 	due, err := d.Store.DueSubmissions(ctx, stateIntent, now, now.Add(claimFor), room)
 	if err != nil {
 		d.failed(ctx, "looking for samples to submit failed", err)
@@ -63,7 +63,7 @@ func (d *Desk) submit(ctx context.Context, generation Generation, s *store.Submi
 	case receipt.Verdict != nil:
 		d.finish(ctx, s, receipt.Verdict, va)
 	default:
-		s.Remote, s.State, s.NextAt = receipt.Remote, statePending, d.Now().Add(va.QueryDelay)
+		s.Remote, s.State, s.NextAt = receipt.Remote, statePending, d.Store.Steady().Add(va.QueryDelay)
 		if d.update(ctx, s) {
 			d.Telemetry.Sample("submitted")
 			d.Log.Info("sample submitted", "sha256", s.Key.SHA256, "server", s.Server, "waiting", len(waiting))
@@ -127,13 +127,13 @@ func (d *Desk) give(ctx context.Context, generation Generation, s *store.Submiss
 
 // later puts a submission off.
 func (d *Desk) later(ctx context.Context, s *store.Submission, by time.Duration) {
-	s.NextAt = d.Now().Add(by)
+	s.NextAt = d.Store.Steady().Add(by)
 	d.update(ctx, s)
 }
 
 // askDue asks for the samples that are due, each server in one call, and returns how many there were.
 func (d *Desk) askDue(ctx context.Context) int {
-	now := d.Now()
+	now := d.Store.Steady()
 	due, err := d.Store.DueSubmissions(ctx, statePending, now, now.Add(claimFor), askBatch)
 	if err != nil {
 		d.failed(ctx, "looking for samples to ask for failed", err)

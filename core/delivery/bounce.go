@@ -25,7 +25,7 @@ func (a *attempt) mayBounce() bool {
 const bounceFor = 24 * time.Hour
 
 // bounce owes the sender a delivery status notification about the recipients that failed in this attempt.
-func (a *attempt) bounce(change *store.Change, now time.Time, failed []int) {
+func (a *attempt) bounce(change *store.Change, now, steady time.Time, failed []int) {
 	m := &a.kept.Message
 	report := &compose.Report{Hostname: a.policy.Gateway.Hostname, To: m.Envelope.From, Message: m, Header: a.header}
 	for _, i := range failed {
@@ -45,6 +45,6 @@ func (a *attempt) bounce(change *store.Change, now time.Time, failed []int) {
 	})
 	change.Obligations = append(change.Obligations, store.Obligation{
 		CopyID: a.job.CopyID, MessageID: m.ID, Kind: store.OweBounce, Action: "bounce " + digest[:16], Recipient: m.Envelope.From, Hop: hop,
-		BodySHA256: digest, State: store.ObligationDue, NextAt: now, GiveUpAt: now.Add(bounceFor), Created: now,
+		BodySHA256: digest, State: store.ObligationDue, NextAt: steady, GiveUpAt: steady.Add(bounceFor), Created: now,
 	})
 }

@@ -57,6 +57,7 @@ type Handed struct {
 
 // Store is what delivery needs of the store.
 type Store interface {
+	Steady() time.Time
 	Commit(ctx context.Context, change *store.Change) error
 	Record(ctx context.Context, id string) (*store.Record, error)
 	Copy(ctx context.Context, id string) (*store.Copy, error)

@@ -45,7 +45,7 @@ func (d *Delivery) due(ctx context.Context, job store.DeliverJob) (due []store.O
 	if err != nil {
 		return nil, next, fmt.Errorf("deliver %s: %w", job.CopyID, err)
 	}
-	now := d.Now()
+	now := d.Store.Steady()
 	for _, o := range all {
 		if o.State != store.ObligationDue || o.Kind != job.Kind || o.Hop != job.Hop || o.BodySHA256 != job.Body {
 			continue
@@ -257,7 +257,7 @@ func (a *attempt) recorded(ctx context.Context) (bool, error) {
 }
 
 func (a *attempt) change(ctx context.Context) (*store.Change, error) {
-	now := a.delivery.Now()
+	now, steady := a.delivery.Now(), a.delivery.Store.Steady()
 	change := &store.Change{}
 	relay, found := a.relay()
 	var delivered, deferred []string
@@ -273,12 +273,12 @@ func (a *attempt) change(ctx context.Context) (*store.Change, error) {
 		case reply.Accepted():
 			o.State = store.ObligationDone
 			delivered = append(delivered, o.Recipient)
-		case reply.Permanent() || !now.Before(o.GiveUpAt):
+		case reply.Permanent() || !steady.Before(o.GiveUpAt):
 			o.State = store.ObligationFailed
 			failed = append(failed, i)
 		default:
 			times := schedule(relay, found)
-			o.NextAt = now.Add(times[min(o.Attempts-1, len(times)-1)])
+			o.NextAt = steady.Add(times[min(o.Attempts-1, len(times)-1)])
 			deferred = append(deferred, o.Recipient)
 		}
 		change.Obligations = append(change.Obligations, o)
@@ -288,7 +288,7 @@ func (a *attempt) change(ctx context.Context) (*store.Change, error) {
 		return change, nil
 	}
 	if len(failed) > 0 && a.mayBounce() {
-		a.bounce(change, now, failed)
+		a.bounce(change, now, steady, failed)
 	}
 	return change, a.end(ctx, change, now)
 }

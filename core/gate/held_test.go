@@ -31,6 +31,7 @@ import (
 type bench struct {
 	t       *testing.T
 	now     time.Time
+	jumped  time.Duration // by which the system's clock is off
 	policy  *policy.Policy
 	store   store.Store
 	gate    *Gate
@@ -111,9 +112,12 @@ func newBench(t *testing.T, settings string) *bench {
 	b := &bench{t: t, now: start()}
 	b.sandbox = &fakeSandbox{b: b, verdicts: map[string]message.Verdict{}, away: map[string]bool{}}
 	b.policy = analyzerPolicy(t, settings)
-	clock := func() time.Time { return b.now }
 	var err error
-	if b.store, err = sqlite.Open(context.Background(), filepath.Join(t.TempDir(), "db"), store.Options{Clock: clock, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	b.store, err = sqlite.Open(context.Background(), filepath.Join(t.TempDir(), "db"), store.Options{
+		Clock: func() time.Time { return b.now }, Log: slog.New(slog.DiscardHandler), // as a monotonic reading would be
+		Reference: func(context.Context) (time.Time, error) { return b.clock(), nil },
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	spooled, err := spool.Open(t.TempDir(), 1<<20)
@@ -127,8 +131,8 @@ func newBench(t *testing.T, settings string) *bench {
 	})
 	serial := 0
 	b.gate = &Gate{
-		Acquire: func() Generation { return fakeGeneration{b} }, Store: b.store, Spool: spooled, Now: clock, Log: hclog.NewNullLogger(),
-		Composer: &compose.Composer{Now: clock, NewID: func() string { return "id" }},
+		Acquire: func() Generation { return fakeGeneration{b} }, Store: b.store, Spool: spooled, Now: b.clock, Log: hclog.NewNullLogger(),
+		Composer: &compose.Composer{Now: b.clock, NewID: func() string { return "id" }},
 		NewID:    func() string { serial++; return fmt.Sprint("E", serial) }, MaxUndecided: 10,
 	}
 	b.gate.Init()
@@ -137,9 +141,12 @@ func newBench(t *testing.T, settings string) *bench {
 	return b
 }
 
+// clock is the system's.
+func (b *bench) clock() time.Time { return b.now.Add(b.jumped) }
+
 func (b *bench) newDesk() *analysis.Desk {
 	d := &analysis.Desk{
-		Store: b.store, Acquire: func() analysis.Generation { return fakeGeneration{b} }, Wake: b.gate.Wake, Now: func() time.Time { return b.now },
+		Store: b.store, Acquire: func() analysis.Generation { return fakeGeneration{b} }, Wake: b.gate.Wake, Now: b.clock,
 		Log: hclog.NewNullLogger(),
 	}
 	d.Init()
@@ -289,6 +296,38 @@ func TestHeldClock(t *testing.T) {
 			t.Errorf("%s: asked %d times", test.settings, n)
 		}
 		t.Logf("%-22s expiration %s, %d queries from %s, ended on time", test.settings, test.end, len(b.sandbox.asked), delay)
+	}
+}
+
+// TestHeldJump: a clock that jumps while mail is held changes neither the queries nor the end; what is recorded has its time.
+func TestHeldJump(t *testing.T) {
+	for _, jump := range []time.Duration{time.Hour, -time.Hour, 24 * time.Hour, -24 * time.Hour} {
+		b := newBench(t, `max_wait = "300s"`)
+		b.mail("M1", "aa")
+		b.run(30 * time.Second)
+		b.jumped = jump
+		b.mail("M2", "aa")
+		b.run(269 * time.Second)
+		if c := b.copy("M1"); c.State != store.CopyHeld {
+			t.Errorf("%s: %s a second before its end", jump, c.State)
+		}
+		b.run(time.Second)
+		if c := b.copy("M1"); c.State != store.CopyQuarantined || !c.Changed.Equal(b.clock()) {
+			t.Errorf("%s: %s at its end, recorded as of %s at %s", jump, c.State, c.Changed, b.clock())
+		}
+		b.run(29 * time.Second)
+		if c := b.copy("M2"); c.State != store.CopyHeld {
+			t.Errorf("%s: the one that came after is %s a second before its end", jump, c.State)
+		}
+		b.run(time.Second)
+		if c := b.copy("M2"); c.State != store.CopyQuarantined {
+			t.Errorf("%s: the one that came after is %s at its end", jump, c.State)
+		}
+		for i, at := range b.sandbox.asked {
+			if want := time.Duration(i+1) * time.Minute; at != want {
+				t.Errorf("%s: query %d at %s, want %s", jump, i+1, at, want)
+			}
+		}
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 func (p *plan) hold(c *store.Copy, fate *message.Fate) error {
 	va := p.work.policy.VirtualAnalyzer
 	if c.FirstWait.IsZero() {
-		c.FirstWait = p.now
+		c.FirstWait = p.steady
 		p.track(c.ID, c.Recipients, "Held", fate.WaitRule)
 	}
 	deadline := c.FirstWait.Add(va.Deadline())
@@ -25,7 +25,7 @@ func (p *plan) hold(c *store.Copy, fate *message.Fate) error {
 	}
 	c.State, c.DueAt = store.CopyHeld, c.Deadline
 	if va.NoticeAfter > 0 && !c.Fate.Noticed {
-		if at := c.FirstWait.Add(va.NoticeAfter); p.now.Before(at) {
+		if at := c.FirstWait.Add(va.NoticeAfter); p.steady.Before(at) {
 			c.DueAt = earlier(at, c.Deadline)
 		} else if err := p.noticeOfHold(c); err != nil {
 			return err
@@ -72,10 +72,10 @@ func (p *plan) watch(fate *message.Fate, copyID string, version int64) string {
 			watched.Matches = append(watched.Matches, fate.Matches[i])
 		}
 	}
-	deadline := p.now.Add(p.work.policy.VirtualAnalyzer.Deadline())
+	deadline := p.steady.Add(p.work.policy.VirtualAnalyzer.Deadline())
 	c := store.Copy{
 		ID: fmt.Sprintf("%s%s%d", copyID, watchedSuffix, version), MessageID: p.work.message.ID, Recipients: fate.Recipients, State: store.CopyWatched, Fate: watched, Result: "Submitted",
-		FirstWait: p.now, Deadline: deadline, DueAt: deadline, Changed: p.now,
+		FirstWait: p.steady, Deadline: deadline, DueAt: deadline, Changed: p.now,
 	}
 	for _, sample := range fate.Submits {
 		p.change.Samples = append(p.change.Samples, store.Sample{CopyID: c.ID, MessageID: c.MessageID, Sample: sample, Since: p.now})
@@ -103,7 +103,7 @@ func (g *Gate) settleWatched(ctx context.Context, w *work, c *store.Copy, expire
 		m := &c.Fate.Matches[i]
 		high := p.complete(m, c.Fate.Submits)
 		e := p.event(m, submittedID(c.ID, m), actedCopy(c))
-		e.At = c.FirstWait
+		e.At = c.Changed
 		events = append(events, e)
 		if high {
 			if err := p.alert(m, c.ID); err != nil {

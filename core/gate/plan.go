@@ -21,13 +21,14 @@ import (
 type plan struct {
 	gate   *Gate
 	work   *work
-	now    time.Time
+	now    time.Time // for records
+	steady time.Time // for waits
 	change *store.Change
 	bodies map[string]bool
 }
 
 func (g *Gate) newPlan(w *work) *plan {
-	return &plan{gate: g, work: w, now: g.Now(), change: &store.Change{}, bodies: map[string]bool{}}
+	return &plan{gate: g, work: w, now: g.Now(), steady: g.Store.Steady(), change: &store.Change{}, bodies: map[string]bool{}}
 }
 
 // keepBody sees to it that the message and its bytes are kept.
@@ -118,11 +119,11 @@ func (p *plan) final(c *store.Copy, fate *message.Fate) error {
 		if err != nil {
 			return err
 		}
-		c.State, c.DueAt, c.Result = store.CopyPostponed, at, "Postponed"
+		c.State, c.DueAt, c.Result = store.CopyPostponed, p.steady.Add(at.Sub(p.now)), "Postponed"
 	case message.EffectDefer:
 		c.Attempts++
 		c.State, c.Result = store.CopyRetry, "Deferred"
-		c.DueAt = p.now.Add(min(deferFirst<<(c.Attempts-1), deferMost))
+		c.DueAt = p.steady.Add(min(deferFirst<<(c.Attempts-1), deferMost))
 	case message.EffectChangeRecipient:
 		c.State, c.Result = store.CopyDelivering, "RcptChanged"
 		p.relayTo(c, fate, action.To, "")
@@ -172,8 +173,8 @@ func (p *plan) hopOf(address, host string) string {
 }
 
 func (p *plan) owe(o store.Obligation) {
-	o.MessageID, o.State, o.NextAt, o.Created = p.work.message.ID, store.ObligationDue, p.now, p.now
-	o.GiveUpAt = p.now.Add(giveUp(p.work.policy, o.Hop))
+	o.MessageID, o.State, o.NextAt, o.Created = p.work.message.ID, store.ObligationDue, p.steady, p.now
+	o.GiveUpAt = p.steady.Add(giveUp(p.work.policy, o.Hop))
 	p.change.Obligations = append(p.change.Obligations, o)
 }
 

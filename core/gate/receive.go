@@ -172,7 +172,7 @@ func (g *Gate) lookUp(ctx context.Context, w *work) (found bool, err error) {
 	for i := range submissions {
 		s := &submissions[i]
 		// Failures are not cached: another message asks again.
-		if s.Verdict == nil || s.Verdict.State != message.VerdictDone || !s.Expires.After(g.Now()) {
+		if s.Verdict == nil || s.Verdict.State != message.VerdictDone || !s.Expires.After(g.Store.Steady()) {
 			continue
 		}
 		if _, known := w.verdicts[s.Key]; !known {
@@ -210,8 +210,8 @@ func (g *Gate) commitUndecided(ctx context.Context, w *work) (message.Reply, err
 		Record: &store.Record{Message: *w.message, BodySHA256: w.message.SHA256},
 		Bodies: []store.Body{storedBody(w.message.SHA256, w.raw)},
 		Copies: []store.Copy{{
-			ID: w.message.ID, MessageID: w.message.ID, Recipients: w.message.Envelope.To, State: store.CopyUndecided, DueAt: now,
-			Changed: now,
+			ID: w.message.ID, MessageID: w.message.ID, Recipients: w.message.Envelope.To, State: store.CopyUndecided,
+			DueAt: g.Store.Steady(), Changed: now,
 		}},
 	}
 	if err := g.Store.Commit(ctx, change); err != nil {

@@ -30,9 +30,9 @@ func Release(ctx context.Context, s store.Store, now time.Time, copyID, by strin
 		}
 		record.Waivers = append(record.Waivers, waiversOf(c, by, now)...)
 		change.Record = record
-		c.State, c.Area, c.DueAt = store.CopyUndecided, "", now
+		c.State, c.Area, c.DueAt = store.CopyUndecided, "", s.Steady()
 	case store.CopyPostponed, store.CopyRetry:
-		c.DueAt = now
+		c.DueAt = s.Steady()
 	case store.CopyHeld:
 		// Released from analysis, no more: the other rules still judge, and the cache learns nothing.
 		for _, sample := range c.Fate.Waits {
@@ -40,7 +40,7 @@ func Release(ctx context.Context, s store.Store, now time.Time, copyID, by strin
 				State: message.VerdictDone, Level: message.RiskNone, Analyzer: "release by " + by, Detail: "released from analysis", At: now,
 			}})
 		}
-		c.DueAt = now
+		c.DueAt = s.Steady()
 	default:
 		return fmt.Errorf("release %s: it is %s: %w", copyID, c.State, ErrNotReleasable)
 	}

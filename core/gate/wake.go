@@ -67,7 +67,7 @@ func (g *Gate) refreshUsage(ctx context.Context) {
 
 // runBatch works off one batch of due copies and returns how many there were.
 func (g *Gate) runBatch(ctx context.Context) int {
-	now := g.Now()
+	now := g.Store.Steady()
 	copies, err := g.Store.ClaimCopies(ctx,
 		[]store.CopyState{store.CopyUndecided, store.CopyRetry, store.CopyPostponed, store.CopyHeld, store.CopyWatched}, now, now.Add(claimFor), runBatch)
 	if err != nil {

@@ -147,18 +147,18 @@ func (f *figures) Collect(out chan<- prometheus.Metric) {
 	if usage == nil {
 		return
 	}
-	now := f.host.options.Now()
-	since := func(t time.Time) float64 {
+	since := func(now, t time.Time) float64 {
 		if t.IsZero() {
 			return 0
 		}
 		return max(0, now.Sub(t).Seconds())
 	}
+	now := f.host.options.Now()
 	for _, state := range store.KeptStates() {
 		gauge(kept(), float64(usage.Copies[state]), string(state))
 		gauge(keptBytes(), float64(usage.Bytes[state]), string(state))
-		gauge(oldest(), since(usage.Oldest[state]), string(state))
+		gauge(oldest(), since(now, usage.Oldest[state]), string(state))
 	}
 	gauge(owed(), float64(usage.Due))
-	gauge(owedSince(), since(usage.OldestDue))
+	gauge(owedSince(), since(f.host.store.Steady(), usage.OldestDue))
 }

@@ -208,7 +208,7 @@ func (w *objectWork) claim(ctx context.Context, every time.Duration, now bool) (
 	if err != nil {
 		return false, err
 	}
-	at := w.host.options.Now().UTC()
+	at := w.host.store.Steady()
 	if before, err := time.Parse(time.RFC3339Nano, last); err == nil && !now && at.Sub(before) < every && !before.After(at.Add(every)) {
 		return false, nil
 	}
@@ -250,7 +250,7 @@ func (w *objectWork) renew(ctx context.Context) (bool, error) {
 	if err != nil || last == "" {
 		return false, err
 	}
-	err = w.host.store.SetSetting(ctx, SettingObjectSync, last, w.host.options.Now().UTC().Format(time.RFC3339Nano))
+	err = w.host.store.SetSetting(ctx, SettingObjectSync, last, w.host.store.Steady().Format(time.RFC3339Nano))
 	if errors.Is(err, store.ErrConflict) {
 		return false, nil
 	}

@@ -216,7 +216,12 @@ func (h *Host) retain(ctx context.Context) error {
 	g := h.acquire()
 	defer g.Release()
 	r := g.policy.Retention
-	removed, err := h.store.Retain(ctx, h.options.Now(), store.Retention{
+	// What is kept is dated by the clock; one that has jumped ahead must not remove it.
+	now := h.options.Now()
+	if steady := h.store.Steady(); steady.Before(now) {
+		now = steady
+	}
+	removed, err := h.store.Retain(ctx, now, store.Retention{
 		Quarantine: r.Quarantine, Archive: r.Archive, Undeliverable: r.Undeliverable, Events: r.Events, Tracking: r.Tracking,
 	})
 	if err == nil && removed > 0 {
@@ -226,7 +231,7 @@ func (h *Host) retain(ctx context.Context) error {
 }
 
 func (h *Host) reconcile(ctx context.Context) error {
-	missing, err := h.store.Reconcile(ctx, h.options.Now())
+	missing, err := h.store.Reconcile(ctx, h.store.Steady())
 	if err == nil && missing > 0 {
 		h.log.Warn("deliveries without a job were found and given one", "count", missing)
 	}

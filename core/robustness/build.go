@@ -12,9 +12,25 @@ import (
 
 // Edit is a change of one source file that a build is made with and the tree never sees (`go build -overlay`).
 type Edit struct {
-	File string // below the root of the module
+	File string // below the root of the module, or below GOROOT where it begins with InGoroot
 	// Old stands in the file exactly once; New takes its place.
 	Old, New string
+}
+
+// InGoroot begins the name of a file of Go's own.
+const InGoroot = "GOROOT/"
+
+// located is the path of a file that an edit names.
+func located(root, file string) (string, error) {
+	name, own := strings.CutPrefix(file, InGoroot)
+	if !own {
+		return filepath.Join(root, file), nil
+	}
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", fmt.Errorf("find GOROOT: %w", err)
+	}
+	return filepath.Join(strings.TrimSpace(string(out)), name), nil
 }
 
 // Build builds the gateway with the edits into the folder, beside links to everything that was built already.
@@ -56,7 +72,11 @@ func Apply(root string, edits []Edit) (map[string]string, error) {
 	for _, e := range edits {
 		text, read := texts[e.File]
 		if !read {
-			content, err := os.ReadFile(filepath.Join(root, e.File))
+			path, err := located(root, e.File)
+			if err != nil {
+				return nil, err
+			}
+			content, err := os.ReadFile(path)
 			if err != nil {
 				return nil, err
 			}
@@ -89,7 +109,11 @@ func writeOverlay(root, folder string, added map[string]string, edits []Edit) (s
 		if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
 			return "", err
 		}
-		overlay.Replace[filepath.Join(root, name)] = changed
+		path, err := located(root, name)
+		if err != nil {
+			return "", err
+		}
+		overlay.Replace[path] = changed
 	}
 	content, err := json.Marshal(overlay)
 	if err != nil {

@@ -14,7 +14,8 @@ func TestEditsFitTheSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, points := PointBuild()
-	builds := map[string][]Edit{"points": points}
+	_, jumps := JumpBuild()
+	builds := map[string][]Edit{"points": points, "jumps": append(jumps, JumpControl()...)}
 	for _, bug := range Bugs() {
 		builds[bug.Name] = bug.Edits
 	}

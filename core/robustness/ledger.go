@@ -138,6 +138,35 @@ func (l *Ledger) LongestWait() (longest time.Duration) {
 	return longest
 }
 
+// Taken is when the letters of the kind were answered 250, by id.
+func (l *Ledger) Taken(kind string) map[string]time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := map[string]time.Time{}
+	for id, e := range l.entries {
+		if e.letter.Kind.Name == kind && !e.answered.IsZero() {
+			out[id] = e.answered
+		}
+	}
+	return out
+}
+
+// Longest is how long mail took from its 250 to its last arrival, by kind.
+func (l *Ledger) Longest(arrivals []Arrival) map[string]time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := map[string]time.Duration{}
+	for i := range arrivals {
+		e := l.entries[idOf(arrivals[i].Data)]
+		if e == nil || e.answered.IsZero() {
+			continue
+		}
+		kind := e.letter.Kind.Name
+		out[kind] = max(out[kind], arrivals[i].At.Sub(e.answered))
+	}
+	return out
+}
+
 // BrokenAttempts is how often a connection ended before the reply to a letter.
 func (l *Ledger) BrokenAttempts() int {
 	l.mu.Lock()

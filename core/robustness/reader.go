@@ -49,11 +49,17 @@ const pageSize = 1000
 // Read reads all that the ledger asks for.
 func Read(ctx context.Context, s store.Store) (*Stored, error) {
 	out := &Stored{}
+	ahead := time.Since(s.Steady()) // of our clock, which the deadlines are turned into
 	kept := append(underWay(), store.CopyQuarantined, store.CopyArchived, store.CopyUndeliverable)
 	for page := (store.Page{Limit: pageSize}); ; {
 		rows, next, _, err := s.Copies(ctx, store.CopyQuery{States: kept}, page)
 		if err != nil {
 			return nil, fmt.Errorf("read the store: %w", err)
+		}
+		for i := range rows {
+			if !rows[i].Deadline.IsZero() {
+				rows[i].Deadline = rows[i].Deadline.Add(ahead)
+			}
 		}
 		out.Copies = append(out.Copies, rows...)
 		if page.After = next; next == "" {

@@ -29,7 +29,10 @@ var (
 
 // Options are what every store needs besides its place.
 type Options struct {
+	// Clock is the system's.
 	Clock func() time.Time
+	// Reference is the clock that steady time is held to; nil: the database server's where there is one, else Clock.
+	Reference func(ctx context.Context) (time.Time, error)
 	// Log takes the job engine's words too.
 	Log *slog.Logger
 	// Node names the gateway among those that share the store, the same after a restart. It is needed where Start is called.
@@ -324,7 +327,14 @@ type Periodic struct {
 }
 
 // Store is the contract. All methods are safe for concurrent use; all times are UTC on return; every error is wrapped.
+//
+// What waits is kept in steady time, which does not jump when a clock does: DueAt, FirstWait and Deadline of a copy, NextAt and GiveUpAt of
+// an obligation, NextAt, Created and Expires of a submission, and what is called now and until in these methods. All other times are
+// records, of the clock on the wall.
 type Store interface {
+	// Steady is steady time. Whoever shows a time of it to a person adds what the clock is ahead of it by then.
+	Steady() time.Time
+
 	// Commit applies the change in one transaction that is durable on return; on error nothing of it is. Commits under way at the
 	// same time share one transaction and fsync where the implementation can. Due obligations get their job in the same
 	// transaction.

@@ -38,6 +38,7 @@ type waitingSample struct {
 
 // lookUp adds what is known of the samples that a copy waits for.
 func lookUp(ctx context.Context, s store.Store, row store.CopyRow) (waiting, error) {
+	copyOnTheWall(s, &row.Copy)
 	w := waiting{CopyRow: row}
 	samples, err := s.Waits(ctx, row.ID)
 	if err != nil {
@@ -63,6 +64,7 @@ func lookUp(ctx context.Context, s store.Store, row store.CopyRow) (waiting, err
 		}
 		w.Samples = append(w.Samples, sample)
 	}
+	onTheWall(s, &w.Submission)
 	return w, nil
 }
 
@@ -198,7 +200,7 @@ func newCache(a *app) *cobra.Command {
 	var page store.Page
 	list := func(cmd *cobra.Command, sha256 string) error {
 		return a.withStore(cmd.Context(), func(s store.Store) error {
-			rows, next, err := s.Verdicts(cmd.Context(), now(), strings.ToLower(sha256), page)
+			rows, next, err := s.Verdicts(cmd.Context(), s.Steady(), strings.ToLower(sha256), page)
 			if err != nil {
 				return err
 			}
@@ -207,6 +209,9 @@ func newCache(a *app) *cobra.Command {
 			}
 			if next != "" {
 				fmt.Fprintf(a.errOut, "there is more: go on with --after %s\n", next)
+			}
+			for i := range rows {
+				onTheWall(s, &rows[i].Created, &rows[i].Expires)
 			}
 			return table(a, f, rows, verdictColumns())
 		})
@@ -222,7 +227,7 @@ func newCache(a *app) *cobra.Command {
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(cmd.Context(), func(s store.Store) error {
-				n, err := s.ClearVerdicts(cmd.Context(), now(), strings.ToLower(strings.Join(args, "")))
+				n, err := s.ClearVerdicts(cmd.Context(), s.Steady(), strings.ToLower(strings.Join(args, "")))
 				if err != nil {
 					return err
 				}

@@ -62,6 +62,9 @@ func newAreaList(a *app, area area) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				for i := range rows {
+					copyOnTheWall(s, &rows[i].Copy)
+				}
 				err = table(a, f, rows, []column[store.CopyRow]{
 					{name: "copy", value: func(r *store.CopyRow) any { return r.ID }},
 					{name: "state", value: func(r *store.CopyRow) any { return r.State }},

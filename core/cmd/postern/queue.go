@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -27,6 +26,9 @@ func newQueue(a *app) *cobra.Command {
 				if next != "" {
 					fmt.Fprintf(a.errOut, "there is more: go on with --after %s\n", next)
 				}
+				for i := range rows {
+					onTheWall(s, &rows[i].NextAt, &rows[i].GiveUpAt)
+				}
 				return table(a, f, rows, []column[store.Obligation]{
 					{name: "copy", value: func(o *store.Obligation) any { return o.CopyID }},
 					{name: "kind", value: func(o *store.Obligation) any { return o.Kind }},
@@ -50,7 +52,7 @@ func newQueue(a *app) *cobra.Command {
 		Args:  cobra.ExactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withStore(cmd.Context(), func(s store.Store) error {
-				n, err := s.Flush(cmd.Context(), time.Now())
+				n, err := s.Flush(cmd.Context(), s.Steady())
 				if err != nil {
 					return err
 				}

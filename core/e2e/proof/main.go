@@ -68,6 +68,7 @@ func proofs() []proof {
 		{"controls", "builds with a planted bug are caught, each by the proof that is to catch it", false, true, controls},
 		{"drain", "SIGTERM under load, again and again (ROUNDS): no message broken off, none lost or doubled", false, false, drained},
 		{"faults", "disk full, I/O errors, read-only, no descriptors, the database locked, gone, hanging or out of connections (FAULT for one), under load: only 4xx, nothing lost or bounced, mail taken again within 30 s", false, false, faults},
+		{"clock-jumps", "the clock jumps by 5 s, 1 h and 1 day, ahead and back, under load of every kind (STORES; CONTROL=1 shows a gateway that goes by the clock): held mail ends at its limit, no sooner and within 60 s, deliveries are in time, nothing is lost or doubled", false, false, clockJumps},
 		{"hops", "a next hop that misbehaves in every way at every point: 4xx and 5xx are passed on, the rest is delivered later; nothing lost, doubled only where the end of data was not answered", false, false, hops},
 		{"upgrade", "this build takes the place of an older one (FROM, a revision) under load, by SIGTERM and by a kill, with mail held, retried and kept: nothing lost or doubled, and the old one refuses the new store", false, false, upgrade},
 		{"neighbours", "the line to the next hop, PostgreSQL or the sandbox is slow, cut, reset, silent or down (NEIGHBOUR, TOXIC for one), under load: nothing lost or bounced or let through, doubled only where a reply may have been lost, mail taken again within 30 s", false, false, neighbours},

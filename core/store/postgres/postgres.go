@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -14,6 +15,7 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/postern-mail/postern/core/clock"
 	"github.com/postern-mail/postern/core/store"
 	"github.com/postern-mail/postern/core/store/internal/rows"
 )
@@ -40,12 +42,12 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	b, err := openBackend(ctx, pool)
+	s, err := openRows(ctx, pool, o)
 	if err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	return &Store{Store: rows.New(b, o), pool: pool}, nil
+	return &Store{Store: s, pool: pool}, nil
 }
 
 // Close ends the store after what is under way. Stop comes before it.
@@ -59,16 +61,33 @@ type backend struct {
 	jobs *river.Client[pgx.Tx] // inserts only
 }
 
-func openBackend(ctx context.Context, pool *pgxpool.Pool) (*backend, error) {
+func openRows(ctx context.Context, pool *pgxpool.Pool, o store.Options) (*rows.Store, error) {
+	steady := clock.New(o.Clock, o.Log)
+	b, err := openBackend(ctx, pool, steady)
+	if err != nil {
+		return nil, err
+	}
+	return rows.New(ctx, b, steady, b.clock, o)
+}
+
+func openBackend(ctx context.Context, pool *pgxpool.Pool, steady *clock.Steady) (*backend, error) {
 	if err := checkDurable(ctx, pool); err != nil {
 		return nil, err
 	}
-	jobs, err := river.NewClient(riverpgxv5.New(pool), &river.Config{})
+	jobs, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Test: rows.JobTime(steady)})
 	if err != nil {
 		return nil, err
 	}
 	b := &backend{pool: pool, jobs: jobs}
 	return b, b.migrate(ctx)
+}
+
+// clock is the server's, which all gateways share, whatever their own show.
+func (b *backend) clock(ctx context.Context) (now time.Time, err error) {
+	if err := b.pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
+		return now, fmt.Errorf("ask the database for its time: %w", err)
+	}
+	return now, nil
 }
 
 func checkDurable(ctx context.Context, pool *pgxpool.Pool) error {
@@ -112,7 +131,8 @@ func (b *backend) migrate(ctx context.Context) (err error) {
 
 func (b *backend) Dialect() rows.Dialect {
 	return rows.Dialect{
-		Blob: "BYTEA", Serial: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", JobNow: "now()",
+		Blob: "BYTEA", Serial: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+		JobTime:   func(t time.Time) any { return t },
 		JobWorker: "attempted_by[array_upper(attempted_by, 1)]",
 		Lock:      " FOR UPDATE", SkipLocked: " FOR UPDATE SKIP LOCKED", KeepRow: " FOR KEY SHARE",
 	}

@@ -10,12 +10,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
 	_ "modernc.org/sqlite" // the driver
 
+	"github.com/postern-mail/postern/core/clock"
 	"github.com/postern-mail/postern/core/store"
 	"github.com/postern-mail/postern/core/store/internal/rows"
 )
@@ -34,14 +36,20 @@ func Open(ctx context.Context, path string, o store.Options) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	b, err := openBackend(ctx, path)
+	steady := clock.New(o.Clock, o.Log)
+	b, err := openBackend(ctx, path, steady)
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
 	if err := b.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), b.close())
 	}
-	return &Store{Store: rows.New(b, o), backend: b}, nil
+	system := func(context.Context) (time.Time, error) { return o.Clock(), nil }
+	s, err := rows.New(ctx, b, steady, system, o)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), b.close())
+	}
+	return &Store{Store: s, backend: b}, nil
 }
 
 // Close ends the store after what is being committed. Stop comes before it.
@@ -60,7 +68,7 @@ type backend struct {
 	bodies      *bodies
 }
 
-func openBackend(ctx context.Context, path string) (*backend, error) {
+func openBackend(ctx context.Context, path string, steady *clock.Steady) (*backend, error) {
 	write, err := openPool(path, "immediate", 1)
 	if err != nil {
 		return nil, err
@@ -72,7 +80,7 @@ func openBackend(ctx context.Context, path string) (*backend, error) {
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	jobs, err := river.NewClient(riversqlite.New(write), &river.Config{})
+	jobs, err := river.NewClient(riversqlite.New(write), &river.Config{Test: rows.JobTime(steady)})
 	if err != nil {
 		return nil, errors.Join(err, write.Close(), read.Close())
 	}
@@ -118,7 +126,8 @@ func (b *backend) close() error {
 
 func (b *backend) Dialect() rows.Dialect {
 	return rows.Dialect{
-		Blob: "BLOB", Serial: "INTEGER PRIMARY KEY AUTOINCREMENT", Clustered: " WITHOUT ROWID", JobNow: "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+		Blob: "BLOB", Serial: "INTEGER PRIMARY KEY AUTOINCREMENT", Clustered: " WITHOUT ROWID",
+		JobTime:   func(t time.Time) any { return t.UTC().Format("2006-01-02 15:04:05.000") }, // as River's driver writes it
 		JobWorker: "json_extract(attempted_by, '$[#-1]')",
 	}
 }

@@ -15,9 +15,7 @@ func testClaimsGivenBack(t *testing.T, suite Suite) {
 	now := suite.Options.Clock()
 	open := func(node string, at time.Time) store.Store {
 		t.Helper()
-		o := suite.Options
-		o.Node, o.Clock = node, func() time.Time { return at }
-		return openPlace(t, place, o)
+		return openPlace(t, place, suite.gateway(node, func() time.Time { return at }))
 	}
 	held := []store.CopyState{store.CopyHeld}
 	key := message.SampleKey{SHA256: "ab", Kind: "file", Extension: "js"}

@@ -44,6 +44,7 @@ func (s Suite) Run(t *testing.T) {
 		"due obligations get their job":                       testJobs,
 		"a gateway's jobs are given back when it is gone":     testGone,
 		"a gateway's claims are given back when it is gone":   testClaimsGivenBack,
+		"what waits does not see the clock jump":              testSteady,
 		"periodic work runs":                                  testPeriodic,
 		"what is old enough goes, what is needed stays":       testRetain,
 		"a body in use survives its removal":                  testRetainRace,

@@ -290,9 +290,7 @@ func testGone(t *testing.T, suite Suite) {
 	}
 	open := func(node string, clock func() time.Time) store.Store {
 		t.Helper()
-		o := suite.Options
-		o.Node, o.Clock = node, clock
-		return openPlace(t, place, o)
+		return openPlace(t, place, suite.gateway(node, clock))
 	}
 	expect := func(want string) {
 		t.Helper()

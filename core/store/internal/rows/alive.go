@@ -28,11 +28,15 @@ const forgottenAfter = time.Minute
 
 // startAlive gives back at once what an earlier run of this gateway has left, and goes on until stopped.
 func (s *Store) startAlive(ctx context.Context) (*alive, error) {
+	if err := s.resume(ctx); err != nil {
+		return nil, fmt.Errorf("go on where the clock was: %w", err)
+	}
 	if err := s.seen(ctx, s.node); err != nil {
 		return nil, fmt.Errorf("tell that this gateway is alive: %w", err)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a := &alive{stop: stop}
+	s.watchClock(ctx, &a.running)
 	a.running.Go(func() {
 		idle := map[int64]time.Time{} // jobs that are not worked on, since when
 		ticks := time.NewTicker(aliveEvery)
@@ -61,7 +65,7 @@ func (a *alive) end() {
 
 // seen notes this gateway's time and gives back the jobs and claims of gateways that are gone, and of the one named.
 func (s *Store) seen(ctx context.Context, gone string) error {
-	now := s.clock()
+	now := s.Steady()
 	released, err := write(ctx, s.backend, func(ctx context.Context, tx Tx) (int64, error) {
 		_, err := tx.Exec(ctx, `INSERT INTO gateways (node, seen) VALUES ($1, $2) ON CONFLICT (node) DO UPDATE SET seen = excluded.seen`,
 			s.node, micros(now))
@@ -70,8 +74,8 @@ func (s *Store) seen(ctx context.Context, gone string) error {
 		}
 		left := micros(now.Add(-deadAfter))
 		worker := s.backend.Dialect().JobWorker
-		jobs, err := tx.Exec(ctx, `UPDATE river_job SET state = 'available', scheduled_at = `+s.backend.Dialect().JobNow+`
-			WHERE state = 'running' AND `+isGone(worker), gone, left)
+		jobs, err := tx.Exec(ctx, `UPDATE river_job SET state = 'available', scheduled_at = $3
+			WHERE state = 'running' AND `+isGone(worker), gone, left, s.backend.Dialect().JobTime(now))
 		if err != nil {
 			return 0, err
 		}
@@ -103,7 +107,7 @@ func (s *Store) giveBackForgotten(ctx context.Context, idle map[int64]time.Time)
 	if err != nil {
 		return err
 	}
-	now, before := s.clock(), maps.Clone(idle)
+	now, before := s.Steady(), maps.Clone(idle)
 	clear(idle)
 	for _, id := range claimed {
 		if s.jobs.works(id) {
@@ -118,7 +122,8 @@ func (s *Store) giveBackForgotten(ctx context.Context, idle map[int64]time.Time)
 			continue
 		}
 		released, err := write(ctx, s.backend, func(ctx context.Context, tx Tx) (int64, error) {
-			return tx.Exec(ctx, `UPDATE river_job SET state = 'available', scheduled_at = `+s.backend.Dialect().JobNow+` WHERE id = $1 AND state = 'running'`, id)
+			return tx.Exec(ctx, `UPDATE river_job SET state = 'available', scheduled_at = $2 WHERE id = $1 AND state = 'running'`,
+				id, s.backend.Dialect().JobTime(now))
 		})
 		if err != nil {
 			return err

@@ -60,7 +60,7 @@ func (s *Store) insertJobs(ctx context.Context, tx Tx, due []store.Obligation) (
 	params := make([]river.InsertManyParams, 0, len(order))
 	for _, args := range order {
 		options := &river.InsertOpts{UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: live()}}
-		if at[args].After(s.clock()) {
+		if at[args].After(s.Steady()) {
 			options.ScheduledAt = at[args] // also a time that has passed would wait for River's next look at what is scheduled
 		}
 		params = append(params, river.InsertManyParams{Args: args, InsertOpts: options})
@@ -129,7 +129,7 @@ func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverArgs]) e
 	case again.IsZero():
 		return nil
 	}
-	return river.JobSnooze(max(again.Sub(w.store.clock()), shortest))
+	return river.JobSnooze(max(again.Sub(w.store.Steady()), shortest))
 }
 
 type periodicWorker struct {
@@ -168,7 +168,7 @@ func (s *Store) Start(ctx context.Context, w store.Workers) error {
 	periodic := &periodicWorker{store: s, work: map[string]func(context.Context) error{}}
 	river.AddWorker(workers, periodic)
 	config := &river.Config{
-		ID: s.node, Workers: workers, Logger: s.log,
+		ID: s.node, Workers: workers, Logger: s.log, Test: JobTime(s.steady),
 		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: max(1, w.Concurrency)}},
 	}
 	for _, p := range w.Periodic {

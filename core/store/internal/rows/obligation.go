@@ -105,8 +105,8 @@ func (s *Store) Flush(ctx context.Context, now time.Time) (int64, error) {
 		if err != nil || due == 0 {
 			return due, err
 		}
-		_, err = tx.Exec(ctx, `UPDATE river_job SET state = 'available', scheduled_at = `+s.backend.Dialect().JobNow+`
-			WHERE kind = $1 AND state IN ('scheduled', 'retryable')`, DeliverKind)
+		_, err = tx.Exec(ctx, `UPDATE river_job SET state = 'available', scheduled_at = $2
+			WHERE kind = $1 AND state IN ('scheduled', 'retryable')`, DeliverKind, s.backend.Dialect().JobTime(s.Steady()))
 		return due, err
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/postern-mail/postern/core/clock"
 	"github.com/postern-mail/postern/core/store"
 )
 
@@ -69,8 +70,8 @@ type Dialect struct {
 	Lock, SkipLocked string
 	// KeepRow ends a SELECT of a row that must not be removed before the transaction ends.
 	KeepRow string
-	// JobNow is the database's time in the type of the job table.
-	JobNow string
+	// JobTime is a time in the type of the job table.
+	JobTime func(t time.Time) any
 	// JobWorker is who took a job of the job table last.
 	JobWorker string
 }
@@ -78,15 +79,21 @@ type Dialect struct {
 // Store implements store.Store over a Backend.
 type Store struct {
 	backend Backend
-	clock   func() time.Time
+	clock   func() time.Time // of the system, for what is recorded
+	steady  *clock.Steady    // for what waits
 	log     *slog.Logger
 	node    string
 	jobs    jobs
 }
 
-// New returns the store over an opened and migrated backend.
-func New(backend Backend, options store.Options) *Store {
-	return &Store{backend: backend, clock: options.Clock, log: options.Log, node: options.Node}
+// New returns the store over an opened and migrated backend. The clock is the one that the backend's jobs have, and begins here; reference
+// is what it is held to where the options do not say.
+func New(ctx context.Context, backend Backend, steady *clock.Steady, reference func(context.Context) (time.Time, error), o store.Options) (*Store, error) {
+	s := &Store{backend: backend, clock: o.Clock, steady: steady, log: o.Log, node: o.Node}
+	if o.Reference != nil {
+		reference = o.Reference
+	}
+	return s, steady.Begin(ctx, shared{s, reference})
 }
 
 // write runs the function in a transaction and returns its result, which is the last run's where it had to run again.

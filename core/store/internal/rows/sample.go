@@ -136,7 +136,7 @@ func (s *Store) Submit(ctx context.Context, submission store.Submission) (store.
 			if err != nil {
 				return result{}, err
 			}
-			if current.State != "done" || current.Expires.After(s.clock()) {
+			if current.State != "done" || current.Expires.After(s.Steady()) {
 				return result{current: current}, nil
 			}
 			_, err = tx.Exec(ctx, `UPDATE submissions SET sha1 = $4, state = $5, asked = 0, attempts = 0, next_at = $6, created = $7,
