@@ -23,6 +23,8 @@ type unsureStore struct {
 	commits    int
 }
 
+func (s *unsureStore) Steady() time.Time { return time.Now() }
+
 func (s *unsureStore) Obligations(context.Context, string) ([]store.Obligation, error) {
 	return []store.Obligation{s.obligation}, nil
 }
