@@ -168,8 +168,6 @@ func (s *suite) largeBody(ctx context.Context, transfer pluginv1.BodyTransfer) (
 	if err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.plugin.Timeout)
-	defer cancel()
 	began, why := time.Now(), errNothing
 	if s.has(pluginv1.Role_ROLE_SCANNER) {
 		if why = s.scanLarge(ctx, process, transfer); why != nil && !errors.Is(why, errNotApplicable) {
@@ -204,6 +202,8 @@ func (s *suite) scanLarge(ctx context.Context, process *pluginprocess.Process, t
 	if !slices.ContainsFunc(view.Opening.GetParts(), uses) {
 		return notApplicable("what it asks for of bodies always fits into the opening")
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.plugin.Timeout) // for the plugin's own work only
+	defer cancel()
 	answer, err := inspect.Exchange(ctx, process.Conn(), view)
 	if err == nil {
 		err = inspect.Fill(&message.Report{Plugin: s.description.GetName(), Queries: s.queries()}, answer, s.samples.large)
@@ -225,6 +225,8 @@ func (s *suite) unpackLarge(ctx context.Context, process *pluginprocess.Process,
 		defer func() { err = errors.Join(err, os.Remove(part.File)) }()
 		content = nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.plugin.Timeout)
+	defer cancel()
 	return alive(process, exchangeContainer(ctx, process.Conn(), "large", part, content))
 }
 
