@@ -59,7 +59,7 @@ type fuzzed struct {
 }
 
 // fuzz tries the fuzz targets of the tree whose package and name match the environment variable FUZZ, all where there is none, each for FUZZTIME,
-// FUZZJOBS of them at once: one more than there are processors where nothing is said, since starting and ending leave one idle. An input that
+// FUZZJOBS of them at once: two for each processor where nothing is said, since starting and ending leave them idle. An input that
 // crashes one, or takes too much, stays in the package's testdata/fuzz, where every later `go test` tries it.
 func fuzz(ctx context.Context, e *env) error {
 	each := fuzzTime
@@ -69,7 +69,7 @@ func fuzz(ctx context.Context, e *env) error {
 			return fmt.Errorf("read FUZZTIME: %w", err)
 		}
 	}
-	jobs, err := number("FUZZJOBS", int64(runtime.NumCPU()+1))
+	jobs, err := number("FUZZJOBS", int64(2*runtime.NumCPU()))
 	if err != nil {
 		return err
 	}
@@ -83,10 +83,17 @@ func fuzz(ctx context.Context, e *env) error {
 	}
 	var targets []fuzzTarget
 	for _, p := range packages {
+		before := len(targets)
 		for _, name := range p.targets {
 			if t := (fuzzTarget{p, name, usualLimits()}); wanted.MatchString(t.String()) {
 				targets = append(targets, t)
 			}
+		}
+		if len(targets) == before {
+			continue
+		}
+		if err := p.build(ctx); err != nil {
+			return err
 		}
 	}
 	short := len(targets) == 0
@@ -132,7 +139,15 @@ func fuzz(ctx context.Context, e *env) error {
 	return nil
 }
 
-// fuzzPackages lists the packages with targets and builds their tests. `go test -list` prints a package's targets and then the package.
+// build builds the tests of a package.
+func (p *fuzzPackage) build(ctx context.Context) error {
+	if _, err := goCommand(ctx, "test", "-c", "-fuzz=.", "-o", p.binary, p.path); err != nil {
+		return fmt.Errorf("build the tests of %s: %w", p.path, err)
+	}
+	return nil
+}
+
+// fuzzPackages lists the packages with targets. `go test -list` prints a package's targets and then the package.
 func fuzzPackages(ctx context.Context, scratch string) ([]*fuzzPackage, error) {
 	out, err := goCommand(ctx, "test", "-list", "^Fuzz", "./...")
 	if err != nil {
@@ -157,9 +172,6 @@ func fuzzPackages(ctx context.Context, scratch string) ([]*fuzzPackage, error) {
 				return nil, fmt.Errorf("find %s: %w", p.path, err)
 			}
 			p.folder = strings.TrimSpace(folder)
-			if _, err := goCommand(ctx, "test", "-c", "-fuzz=.", "-o", p.binary, p.path); err != nil {
-				return nil, fmt.Errorf("build the tests of %s: %w", p.path, err)
-			}
 			packages, names = append(packages, p), nil
 		}
 	}

@@ -60,6 +60,9 @@ func TestGreedyFuzzTargetsAreEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	packages[0].cache = t.TempDir()
+	if err := packages[0].build(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	for name, want := range map[string]string{"FuzzSlow": "TAKES MORE THAN 100ms", "FuzzLarge": "TAKES ", "FuzzModest": ""} {
 		lasts := time.Minute // which the greedy ones do not see
 		if want == "" {
