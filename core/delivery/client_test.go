@@ -2,21 +2,11 @@ package delivery
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -379,103 +369,6 @@ func simpleMail() *mail {
 	return &mail{from: "a@outside.example", to: []string{"b@example.org"}, content: contentOf(letter)}
 }
 
-// TestHosts: a host that cannot be spoken to is passed over for the next, and asked last for a while.
-func TestHosts(t *testing.T) {
-	closed := newHop(t, nil)
-	_ = closed.listener.Close()
-	good := newHop(t, nil, takes+"wait")
-	d := newDelivery(t)
-	relay := plainRelay(closed.address(), good.address())
-	o, host, err := d.relay(context.Background(), relay, "gw.example.org", simpleMail())
-	if err != nil || host != good.address() || !o.final.Accepted() {
-		t.Fatalf("%s: %+v, %v", host, o, err)
-	}
-	if order := d.order(relay); order[0] != good.address() {
-		t.Errorf("asked next is %v", order)
-	}
-}
-
-// TestSessionsAreKept: the second mail goes through the session of the first; one that the server has closed meanwhile costs nothing.
-func TestSessionsAreKept(t *testing.T) {
-	again := strings.Replace(takes, "220 hop\n\t< EHLO\n\t250 hop\n", "", 1)
-	h := newHop(t, nil, takes+again+"end", takes+"wait")
-	d := newDelivery(t)
-	for n := range 3 {
-		o, _, err := d.relay(context.Background(), plainRelay(h.address()), "gw.example.org", simpleMail())
-		if err != nil || !o.final.Accepted() {
-			t.Fatalf("mail %d: %+v, %v", n, o, err)
-		}
-	}
-	mails, heard := h.got()
-	hellos := 0
-	for _, line := range heard {
-		if strings.HasPrefix(line, "EHLO") {
-			hellos++
-		}
-	}
-	if len(mails) != 3 || hellos != 2 {
-		t.Errorf("%d mails in %d sessions: %q", len(mails), hellos, heard)
-	}
-}
-
-// certificate is one for 127.0.0.1 with its PEM file.
-func certificate(t *testing.T) (*tls.Config, string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, path
-}
-
-func TestTLS(t *testing.T) {
-	config, ca := certificate(t)
-	const offers = "220 hop\n< EHLO\n250-hop|250 STARTTLS\n< STARTTLS\n"
-	rest := strings.TrimPrefix(takes, "220 hop\n")
-	tests := []struct {
-		name    string
-		scripts []string
-		relay   policy.Relay
-		want    string // of the error, "" where the mail is taken
-	}{
-		{"verified", []string{offers + "220 go\nstarttls\n" + rest + "wait"}, policy.Relay{TLS: "verify", CAFile: ca}, ""},
-		{"verified, unknown CA", []string{offers + "220 go\nstarttls"}, policy.Relay{TLS: "verify"}, "certificate signed by unknown authority"},
-		{"verified, another name", []string{offers + "220 go\nstarttls"}, policy.Relay{TLS: "verify", CAFile: ca, ServerName: "other.example"},
-			"wanted to match other.example"},
-		{"required and not offered", []string{"220 hop\n< EHLO\n250 hop\nwait"}, policy.Relay{TLS: "verify", CAFile: ca}, "TLS is required and not offered"},
-		{"required and refused", []string{offers + "454 not now\nwait"}, policy.Relay{TLS: "verify", CAFile: ca}, "454"},
-		{"opportunistic takes any certificate", []string{offers + "220 go\nstarttls\n" + rest + "wait"}, policy.Relay{TLS: "opportunistic"}, ""},
-		{"opportunistic goes on without", []string{offers + "454 not now\nend", takes + "wait"}, policy.Relay{TLS: "opportunistic"}, ""},
-		{"words injected before the handshake", []string{offers + "220 go|250 injected\nend"}, policy.Relay{TLS: "verify", CAFile: ca}, "nobody may believe"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			h := newHop(t, config, test.scripts...)
-			relay := test.relay
-			relay.Name, relay.Hosts = "mailstore", []string{h.address()}
-			o, _, err := newDelivery(t).relay(context.Background(), &relay, "gw.example.org", simpleMail())
-			switch {
-			case test.want == "" && (err != nil || !o.final.Accepted()):
-				t.Errorf("%+v, %v", o, err)
-			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
-				t.Errorf("%+v, %v; want %q", o, err, test.want)
-			}
-		})
-	}
-}
-
 // TestEnvelopeInjection: an address that holds a line end is never sent.
 func TestEnvelopeInjection(t *testing.T) {
 	h := newHop(t, nil, "220 hop\n< EHLO\n250 hop\nwait")
@@ -522,97 +415,4 @@ func TestCancelled(t *testing.T) {
 			t.Errorf("%+v, %v", o, err)
 		}
 	})
-}
-
-// TestDataWriter: whatever comes in, only CRLF ends a line, no line but the last is a dot, and proper mail is not changed but for dots.
-func TestDataWriter(t *testing.T) {
-	for in, want := range map[string]string{
-		"":                       "",
-		"a":                      "a\r\n",
-		"a\r\n":                  "a\r\n",
-		".\r\n..\r\n.a":          "..\r\n...\r\n..a\r\n",
-		"a\n.\nb\r.\rc":          "a\r\n..\r\nb\r\n..\r\nc\r\n",
-		"a\r\r\n.\r\n":           "a\r\n\r\n..\r\n",
-		"\r\n.\r\r\n":            "\r\n..\r\n\r\n",
-		"a\r":                    "a\r\n",
-		"\n":                     "\r\n",
-		"b\r\n\x00.\r\n":         "b\r\n\x00.\r\n",
-		"x\r\n.\r\nMAIL FROM:<>": "x\r\n..\r\nMAIL FROM:<>\r\n",
-	} {
-		for _, piece := range []int{1, 2, len(in) + 1} {
-			if got := throughDataWriter(t, []byte(in), piece); got != want {
-				t.Errorf("%q in pieces of %d becomes %q, want %q", in, piece, got, want)
-			}
-		}
-	}
-}
-
-func throughDataWriter(t testing.TB, in []byte, piece int) string {
-	t.Helper()
-	var b bytes.Buffer
-	w := bufio.NewWriterSize(&b, 16)
-	d := &dataWriter{w: w}
-	for rest := in; len(rest) > 0; {
-		n := min(piece, len(rest))
-		if _, err := d.Write(rest[:n]); err != nil {
-			t.Fatal(err)
-		}
-		rest = rest[n:]
-	}
-	d.finish()
-	if err := w.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
-}
-
-func FuzzDataWriter(f *testing.F) {
-	f.Add([]byte("a\r\n.\r\n.b\n\r.\r"), 3)
-	f.Fuzz(func(t *testing.T, in []byte, piece int) {
-		out := throughDataWriter(t, in, max(1, piece))
-		if strings.ContainsAny(strings.ReplaceAll(out, "\r\n", ""), "\r\n") {
-			t.Errorf("bare line ends in %q", out)
-		}
-		if strings.Contains("\r\n"+out, "\r\n.\r\n") {
-			t.Errorf("an end of data in %q", out)
-		}
-		if out != throughDataWriter(t, in, len(in)+1) {
-			t.Error("the pieces make a difference")
-		}
-	})
-}
-
-// FuzzReply: a server's reply is read or refused, and what is shown of it is printable.
-func FuzzReply(f *testing.F) {
-	f.Add([]byte("250-a\r\n250 2.0.0 b\r\n"))
-	f.Add([]byte("250\r\n"))
-	f.Add([]byte("421 4.3.2 \x1b[31m\xff\r\n"))
-	f.Add([]byte("250 " + strings.Repeat("a", longestReplyText-1) + " b\r\n"))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		reply, _, err := readReply(bufio.NewReaderSize(bytes.NewReader(in), longestReplyLine))
-		if err != nil {
-			if !errors.Is(err, errReply) && !errors.Is(err, io.ErrUnexpectedEOF) {
-				t.Errorf("the error is %v", err)
-			}
-			return
-		}
-		if reply.Code < 200 || reply.Code > 599 || clean(reply.Text) != reply.Text {
-			t.Errorf("the reply is %+v", reply)
-		}
-	})
-}
-
-// BenchmarkDataWriter writes 1 MiB of lines.
-func BenchmarkDataWriter(b *testing.B) {
-	mail := bytes.Repeat([]byte(strings.Repeat("x", 76)+"\r\n"), 1<<20/78)
-	w := bufio.NewWriterSize(io.Discard, ioBuffer)
-	b.SetBytes(int64(len(mail)))
-	b.ReportAllocs()
-	for b.Loop() {
-		d := &dataWriter{w: w}
-		if _, err := d.Write(mail); err != nil {
-			b.Fatal(err)
-		}
-		d.finish()
-	}
 }
