@@ -53,7 +53,7 @@ func (e *examination) host(ctx context.Context) {
 		e.ok("host", name+" is "+strings.Join(addresses, ", "))
 	}
 	if os.Geteuid() == 0 {
-		e.warn("host", "this runs as root", "run the gateway as a user of its own; the systemd unit does, with the right to open port 25")
+		e.warn("host", "this runs as root, whose plugins may start any number of processes", "run the gateway as a user of its own; the systemd unit does, with the right to open port 25")
 	}
 }
 

@@ -3,30 +3,35 @@ package pluginprocess
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// memoryCgroup makes a control group with the limit beside the host's own, and returns its folder; "" where the system has not
-// delegated the memory of a folder to this user, as systemd does by `Delegate=memory` with `DelegateSubgroup=`.
-func memoryCgroup(root, own, name string, limit int64) string {
+// controlGroup makes a control group with the limit of memory beside the host's own, and returns its folder; "" where the system has not
+// delegated the memory of a folder to this user, as systemd does by `Delegate=memory pids` with `DelegateSubgroup=`. Where processes are
+// delegated too they are counted: by themselves root's are not (see limit).
+func controlGroup(root, own, name string, memory int64) string {
 	parent := filepath.Dir(filepath.Join(root, own))
 	if !strings.HasPrefix(parent, root) || !delegated(parent) {
 		return ""
 	}
 	controllers, err := os.ReadFile(filepath.Join(parent, "cgroup.subtree_control"))
-	if err != nil || !strings.Contains(" "+strings.TrimSpace(string(controllers))+" ", " memory ") {
+	if err != nil || !slices.Contains(strings.Fields(string(controllers)), "memory") {
 		return ""
 	}
 	folder := filepath.Join(parent, "plugin-"+name)
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		return ""
 	}
-	if err := os.WriteFile(filepath.Join(folder, "memory.max"), []byte(strconv.FormatInt(limit, 10)), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "memory.max"), []byte(strconv.FormatInt(memory, 10)), 0o644); err != nil {
 		_ = os.Remove(folder)
 		return ""
+	}
+	if slices.Contains(strings.Fields(string(controllers)), "pids") {
+		_ = os.WriteFile(filepath.Join(folder, "pids.max"), []byte(strconv.Itoa(ownThreads)), 0o644)
 	}
 	// Older kernels lack these; the limit holds without.
 	_ = os.WriteFile(filepath.Join(folder, "memory.swap.max"), []byte("0"), 0o644)

@@ -106,7 +106,7 @@ func (r *processRunner) launch() (stdout, stderr *os.File, err error) {
 	defer report.Close()
 	if r.spec.Memory > 0 {
 		if root, own, found := ownCgroup(); found {
-			r.cgroup = memoryCgroup(root, own, filepath.Base(r.dir), r.spec.Memory)
+			r.cgroup = controlGroup(root, own, filepath.Base(r.dir), r.spec.Memory)
 		}
 	}
 	for _, way := range waysApart(len(r.spec.Reach.Ports) > 0) {

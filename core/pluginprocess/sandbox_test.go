@@ -82,6 +82,25 @@ func probe() {
 		}
 		return err
 	})
+	attempt("many-processes", func() error {
+		if os.Getuid() == 0 {
+			return errors.New("root's are not counted")
+		}
+		var limit unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_NPROC, &limit); err != nil || limit.Max != ownThreads {
+			return nil
+		}
+		// That the limit holds is seen sooner at a lower one.
+		if limit.Cur = 64; unix.Setrlimit(unix.RLIMIT_NPROC, &limit) != nil {
+			return nil
+		}
+		shell := exec.Command("/bin/sh", "-c", "i=0; while [ $i -lt 64 ]; do /bin/sleep 600 & i=$((i+1)); done")
+		shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := shell.Start(); err != nil {
+			return nil
+		}
+		return errors.Join(shell.Wait(), syscall.Kill(-shell.Process.Pid, syscall.SIGKILL))
+	})
 	fmt.Fprintln(os.Stderr, "probe end")
 }
 
@@ -156,7 +175,7 @@ func compare(t *testing.T, got map[string]string, allowed ...string) {
 			t.Errorf("%s: %s, want %s", name, result, want)
 		}
 	}
-	if len(got) < 23 {
+	if len(got) < 24 {
 		t.Errorf("only %d attempts were made: %v", len(got), got)
 	}
 }
@@ -352,18 +371,21 @@ func TestCgroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	own := "/system.slice/postern.service/main"
-	if folder := memoryCgroup(root, own, "p1", 1<<20); folder != "" {
+	if folder := controlGroup(root, own, "p1", 1<<20); folder != "" {
 		t.Errorf("%s was made without being allowed to", folder)
 	}
 	if err := unix.Setxattr(service, "user.delegate", []byte("1"), 0); err != nil {
 		t.Skipf("this file system has no attributes: %v", err)
 	}
-	folder := memoryCgroup(root, own, "p1", 1<<20)
+	folder := controlGroup(root, own, "p1", 1<<20)
 	if limit, err := os.ReadFile(filepath.Join(folder, "memory.max")); err != nil || string(limit) != "1048576" {
-		t.Errorf("the limit is %q, %v", limit, err)
+		t.Errorf("the limit of memory is %q, %v", limit, err)
+	}
+	if limit, err := os.ReadFile(filepath.Join(folder, "pids.max")); err != nil || string(limit) != "1024" {
+		t.Errorf("the limit of processes is %q, %v", limit, err)
 	}
 	for _, outside := range []string{"/", "/../.."} {
-		if folder := memoryCgroup(root, outside, "p1", 1<<20); folder != "" {
+		if folder := controlGroup(root, outside, "p1", 1<<20); folder != "" {
 			t.Errorf("%s was made for %s", folder, outside)
 		}
 	}

@@ -131,7 +131,8 @@ func limit(s *settings) error {
 	if s.Data > 0 {
 		limits[unix.RLIMIT_DATA] = s.Data
 	}
-	if s.Own { // elsewhere all processes of the user would count
+	// Elsewhere all processes of the user would count. The kernel holds nobody to it who is root outside, whatever he may do here.
+	if s.Own {
 		limits[unix.RLIMIT_NPROC] = ownThreads
 	}
 	for which, most := range limits {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -324,13 +325,21 @@ func (h *hostile) misbehave(ctx context.Context, o *pluginv1.ScanOpening) (*plug
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 		select {}
 	case "forks":
-		for {
-			child := exec.Command("/bin/sleep", "1000")
-			child.Stdout, child.Stderr = os.Stdout, os.Stderr
-			if child.Start() != nil {
-				os.Exit(4)
-			}
+		// To a lower limit than it was given, to meet it before the time for a call is over; by a shell, since this program would run
+		// out of descriptors first.
+		var limit unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_NPROC, &limit); err != nil || limit.Max > 1024 {
+			select {} // it was given none
 		}
+		limit.Cur = 64
+		if err := unix.Setrlimit(unix.RLIMIT_NPROC, &limit); err != nil {
+			return nil, err
+		}
+		if exec.Command("/bin/sh", "-c", "i=0; while [ $i -lt 64 ]; do /bin/sleep 1000 & i=$((i+1)); done").Run() != nil {
+			os.Exit(4)
+		}
+		select {} // root's are not counted
+		select {}
 	case "crashes":
 		panic("on purpose")
 	case "huge-reply":
