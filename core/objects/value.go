@@ -117,6 +117,9 @@ func urlValue(raw string) (string, error) {
 	if !ok {
 		return "", errors.New("it is no http, https or ftp URL")
 	}
+	if _, ok := urlText("http://" + value); !ok {
+		return "", errors.New("with its characters escaped it is longer than a URL may be")
+	}
 	if strings.HasSuffix(value, "*") {
 		return "", errors.New("it ends with more than one *")
 	}

@@ -25,6 +25,7 @@ func TestNormalize(t *testing.T) {
 		{URL, "http://*.bad.example/*", ""},
 		{URL, "http://bad.example/**", ""},
 		{URL, "mailto:a@bad.example", ""},
+		{URL, "bad.example/" + strings.Repeat("\xe4", 1000), ""}, // nine characters each, escaped
 		{URL, "http://", ""},
 		{Domain, "*.Bad.Example.", "bad.example"},
 		{Domain, "münchen.example", "xn--mnchen-3ya.example"},
