@@ -129,7 +129,10 @@ func (r *processRunner) launch() (stdout, stderr *os.File, err error) {
 	r.mu.Unlock()
 	if err := r.staged(report); err != nil {
 		_ = unix.Kill(-r.command.Process.Pid, unix.SIGKILL)
-		_, _ = r.command.Process.Wait()
+		state, _ := r.command.Process.Wait()
+		if errors.Is(err, errSilentStage) {
+			err = fmt.Errorf("%w; its end: %s, its last output: %q", err, state, lastOutput(stderr))
+		}
 		ends.closeOurs()
 		r.output.close()
 		close(r.exited)
@@ -155,6 +158,18 @@ func (r *processRunner) stage(way namespaces, ends *pipes) (*exec.Cmd, error) {
 	}, nil
 }
 
+// errSilentStage says that the stage did not get as far as RunStage.
+var errSilentStage = errors.New("the sandbox stage ended without a word: it has to call RunStage")
+
+// lastOutput is what a process that has ended left in the pipe: the runtime tells there why it could not start.
+func lastOutput(pipe *os.File) []byte {
+	if pipe.SetReadDeadline(time.Now().Add(time.Second)) != nil {
+		return nil
+	}
+	text, _ := io.ReadAll(io.LimitReader(pipe, 2048)) // as much as there is
+	return text
+}
+
 // staged reads what the stage tells, to the end: the pipe closes when the plugin is executed.
 func (r *processRunner) staged(report *os.File) error {
 	if err := report.SetReadDeadline(time.Now().Add(r.spec.StartTimeout)); err != nil {
@@ -175,7 +190,7 @@ func (r *processRunner) staged(report *os.File) error {
 			}
 			return nil
 		case errors.Is(err, io.EOF):
-			return fmt.Errorf("the sandbox stage %s ended without a word: it has to call RunStage", r.spec.Stage)
+			return fmt.Errorf("%s: %w", r.spec.Stage, errSilentStage)
 		case err != nil:
 			return fmt.Errorf("read what the sandbox stage tells: %w", err)
 		case told.Error != "":

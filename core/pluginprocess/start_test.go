@@ -3,7 +3,9 @@ package pluginprocess
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,4 +51,23 @@ func TestStartTime(t *testing.T) {
 	}
 	t.Logf("median of %d: sealed copy of %d MiB %s, start to handshake %s, to the first answer %s, end %s", len(starts), info.Size()>>20, median(seals),
 		median(starts), median(answers), median(stops))
+}
+
+// TestSilentStage: what a stage said before it ended without becoming the plugin is told.
+func TestSilentStage(t *testing.T) {
+	spec := specOf(t, "good", newRecorded())
+	spec.Stage = filepath.Join(t.TempDir(), "stage")
+	if err := os.WriteFile(spec.Stage, []byte("#!/bin/sh\necho no threads left >&2\nexit 3\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Start(context.Background(), spec)
+	if err == nil {
+		p.Stop()
+		t.Fatal("it started")
+	}
+	for _, word := range []string{"without a word", "exit status 3", "no threads left"} {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("the error lacks %q: %v", word, err)
+		}
+	}
 }
