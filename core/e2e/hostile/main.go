@@ -339,7 +339,6 @@ func (h *hostile) misbehave(ctx context.Context, o *pluginv1.ScanOpening) (*plug
 			os.Exit(4)
 		}
 		select {} // root's are not counted
-		select {}
 	case "crashes":
 		panic("on purpose")
 	case "huge-reply":

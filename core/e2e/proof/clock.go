@@ -47,7 +47,7 @@ func jumpList() []time.Duration {
 func clockJumps(ctx context.Context, e *env) error {
 	bin := filepath.Join(e.scratch, "bin")
 	added, edits := robustness.JumpBuild()
-	control := setting("CONTROL", "") != ""
+	control := e.setting("CONTROL", "") != ""
 	if control {
 		edits = append(edits, robustness.JumpControl()...)
 	}
@@ -55,7 +55,7 @@ func clockJumps(ctx context.Context, e *env) error {
 		return err
 	}
 	var short error
-	for _, place := range strings.Fields(setting("STORES", "sqlite postgres server")) {
+	for _, place := range strings.Fields(e.setting("STORES", "sqlite postgres server")) {
 		err := jumpOn(ctx, e, bin, place)
 		if err != nil && !errors.Is(err, errShort) {
 			return fmt.Errorf("%s: %w", place, err)

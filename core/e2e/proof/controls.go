@@ -39,7 +39,7 @@ func controls(ctx context.Context, e *env) error {
 // control runs one: it is caught where the figures fall short, and not where the proof fails for another reason.
 func control(ctx context.Context, e *env, bug *robustness.Bug) (caught bool, said string, err error) {
 	var out bytes.Buffer
-	own := &env{out: &out, bin: filepath.Join(e.scratch, "bin-"+bug.Name), scratch: filepath.Join(e.scratch, bug.Name)}
+	own := &env{out: &out, given: e.given, bin: filepath.Join(e.scratch, "bin-"+bug.Name), scratch: filepath.Join(e.scratch, bug.Name)}
 	if err := os.Mkdir(own.scratch, 0o700); err != nil {
 		return false, "", err
 	}
@@ -93,7 +93,7 @@ func mixedLoad(ctx context.Context, e *env) (err error) {
 
 // drained sends the gateway SIGTERM under load again and again: it finishes what it has begun, and no client sees more than a 421.
 func drained(ctx context.Context, e *env) (err error) {
-	rounds, err := number("ROUNDS", 20)
+	rounds, err := e.number("ROUNDS", 20)
 	if err != nil {
 		return err
 	}

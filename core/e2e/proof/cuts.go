@@ -24,7 +24,7 @@ const (
 
 // cuts ends a session of two letters, one by DATA and one by BDAT, after each of its bytes. STEP looks at every so many of them only.
 func cuts(ctx context.Context, e *env) error {
-	step, err := number("STEP", 1)
+	step, err := e.number("STEP", 1)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (c *cutter) session(at int) *cutSession {
 	s := &cutSession{}
 	for n := range 2 {
 		s.letters = append(s.letters, robustness.NewLetter(fmt.Sprintf("cut%06d.%d", at, n),
-			robustness.Kind{Name: "cut", Extension: "txt", Size: 1500, To: []robustness.To{{Domain: "example.org", Fate: robustness.Delivered}}}))
+			robustness.Kind{Name: "cut", Extension: "txt", Size: 1900, To: []robustness.To{{Domain: "example.org", Fate: robustness.Delivered}}}))
 	}
 	add := func(piece string, replies int, ends string) {
 		s.pieces, s.replies, s.ends = append(s.pieces, []byte(piece)), append(s.replies, replies), append(s.ends, ends)

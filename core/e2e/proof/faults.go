@@ -53,7 +53,7 @@ func faultList() []fault {
 // faults makes trouble under load of every kind: what cannot be kept is answered 4xx, nothing is refused for good or lost, and mail is taken
 // again soon after.
 func faults(ctx context.Context, e *env) error {
-	only := setting("FAULT", "")
+	only := e.setting("FAULT", "")
 	var short error
 	for _, f := range faultList() {
 		if only != "" && only != f.name {

@@ -10,7 +10,11 @@ import (
 
 const greedyTargets = `package greedy
 
-import "testing"
+import (
+	"os"
+	"testing"
+	"time"
+)
 
 func FuzzSlow(f *testing.F) {
 	f.Add(uint(1))
@@ -44,9 +48,20 @@ func FuzzModest(f *testing.F) {
 	f.Add(byte(1))
 	f.Fuzz(func(t *testing.T, n byte) {})
 }
+
+// FuzzStarved has no processor for a while, once.
+func FuzzStarved(f *testing.F) {
+	f.Add(byte(1))
+	f.Fuzz(func(t *testing.T, n byte) {
+		if file, err := os.OpenFile("starved", os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+			file.Close()
+			time.Sleep(time.Minute)
+		}
+	})
+}
 `
 
-// TestGreedyFuzzTargetsAreEnded: an input that takes too much time or memory fails its target.
+// TestGreedyFuzzTargetsAreEnded: an input that takes too much time or memory fails its target; one that the machine had no time for does not.
 func TestGreedyFuzzTargetsAreEnded(t *testing.T) {
 	folder := t.TempDir()
 	for name, text := range map[string]string{"go.mod": "module greedy\n\ngo 1.26\n", "greedy_test.go": greedyTargets} {
@@ -63,13 +78,16 @@ func TestGreedyFuzzTargetsAreEnded(t *testing.T) {
 	if err := packages[0].build(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"FuzzSlow": "TAKES MORE THAN 100ms", "FuzzLarge": "TAKES ", "FuzzModest": ""} {
+	for name, want := range map[string]string{"FuzzSlow": "TAKES MORE THAN 1s", "FuzzLarge": "TAKES ", "FuzzModest": "", "FuzzStarved": ""} {
 		lasts := time.Minute // which the greedy ones do not see
-		if want == "" {
+		switch name {
+		case "FuzzModest":
 			lasts = time.Second
+		case "FuzzStarved":
+			lasts = 12 * time.Second // the tool waits for ten
 		}
-		limits := fuzzLimits{slowest: 100 * time.Millisecond, largest: 128 << 20}
-		r, _ := fuzzTarget{packages[0], name, limits}.try(t.Context(), lasts)
+		limits := fuzzLimits{slowest: time.Second, largest: 128 << 20}
+		r := fuzzTarget{packages[0], name, limits}.run(t.Context(), lasts)
 		if !strings.HasPrefix(r.failed, want) || want == "" && r.failed != "" {
 			t.Errorf("%s: %q, want %q", name, r.failed, want)
 		}

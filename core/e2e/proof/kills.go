@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,16 +23,16 @@ const (
 
 // kills kills the gateway at random times under mixed load. KILLS says how often on each store, SEED when and what.
 func kills(ctx context.Context, e *env) error {
-	count, err := number("KILLS", 1000)
+	count, err := e.number("KILLS", 1000)
 	if err != nil {
 		return err
 	}
-	seed, err := number("SEED", 1)
+	seed, err := e.number("SEED", 1)
 	if err != nil {
 		return err
 	}
 	short := error(nil)
-	for _, store := range strings.Fields(setting("STORES", "sqlite postgres")) {
+	for _, store := range strings.Fields(e.setting("STORES", "sqlite postgres")) {
 		err := killsOn(ctx, e, store, int(count), uint64(seed))
 		if err != nil && !errors.Is(err, errShort) {
 			return err
@@ -42,19 +40,6 @@ func kills(ctx context.Context, e *env) error {
 		short = errors.Join(short, err)
 	}
 	return short
-}
-
-// number reads a setting of the environment.
-func number(name string, fallback int64) (int64, error) {
-	text := os.Getenv(name)
-	if text == "" {
-		return fallback, nil
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%s is not a number: %w", name, err)
-	}
-	return n, nil
 }
 
 func killsOn(ctx context.Context, e *env, store string, count int, seed uint64) (err error) {
@@ -122,12 +107,4 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// setting reads a word of the environment.
-func setting(name, fallback string) string {
-	if text := os.Getenv(name); text != "" {
-		return text
-	}
-	return fallback
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"text/tabwriter"
 
@@ -83,6 +84,29 @@ type env struct {
 	scratch      string // an empty folder
 	short        bool   // it is one of many tests
 	out          io.Writer
+	// given is the value of a setting of a proof, "" where it is not given; programs have it from their environment.
+	given func(name string) string
+}
+
+// setting is what a setting was given as, or fallback.
+func (e *env) setting(name, fallback string) string {
+	if text := e.given(name); text != "" {
+		return text
+	}
+	return fallback
+}
+
+// number is a setting that is a number.
+func (e *env) number(name string, fallback int64) (int64, error) {
+	text := e.given(name)
+	if text == "" {
+		return fallback, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read the setting %s: %w", name, err)
+	}
+	return n, nil
 }
 
 func (e *env) printf(format string, args ...any) { fmt.Fprintf(e.out, format+"\n", args...) }
@@ -101,7 +125,7 @@ var errShort = errors.New("the figures fall short of the claim")
 
 func main() {
 	pluginprocess.RunStage()
-	e := &env{out: os.Stdout}
+	e := &env{out: os.Stdout, given: os.Getenv}
 	flag.StringVar(&e.bin, "bin", "bin", "folder of the built programs")
 	flag.StringVar(&e.corpora, "corpora", "", "folder of mail corpora")
 	flag.Parse()

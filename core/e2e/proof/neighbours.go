@@ -84,7 +84,7 @@ func neighbours(ctx context.Context, e *env) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, proxies.stop()) }()
-	only, kind := setting("NEIGHBOUR", ""), setting("TOXIC", "")
+	only, kind := e.setting("NEIGHBOUR", ""), e.setting("TOXIC", "")
 	var short error
 	ran := 0
 	for _, n := range neighbourList() {

@@ -21,11 +21,11 @@ const (
 
 // points ends a gateway at each of the named places, again and again. ROUNDS says how often at each, POINT names a single one.
 func points(ctx context.Context, e *env) error {
-	rounds, err := number("ROUNDS", 20)
+	rounds, err := e.number("ROUNDS", 20)
 	if err != nil {
 		return err
 	}
-	seed, err := number("SEED", 1)
+	seed, err := e.number("SEED", 1)
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func points(ctx context.Context, e *env) error {
 		return err
 	}
 	total, violations := 0, 0
-	only := setting("POINT", "")
+	only := e.setting("POINT", "")
 	for n, p := range robustness.Points() {
 		if only != "" && only != p.Name {
 			continue

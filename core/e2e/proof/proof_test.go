@@ -13,9 +13,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestQuickProofs runs the proofs that take less than a minute on what `make build` built.
+const bin = "../../../bin"
+
+// TestQuickProofs runs the proofs that take less than a minute on what `make build` built. Most of their time they wait, and so do others beside.
 func TestQuickProofs(t *testing.T) {
-	const bin = "../../../bin"
+	t.Parallel()
 	if _, err := os.Stat(bin + "/postern"); err != nil {
 		t.Fatalf("the programs are not built: run `make test`, which builds them (%v)", err)
 	}
@@ -24,7 +26,35 @@ func TestQuickProofs(t *testing.T) {
 			continue
 		}
 		t.Run(p.name, func(t *testing.T) {
-			if err := run(t.Context(), &env{bin: bin, out: t.Output(), short: true}, p); err != nil {
+			t.Parallel()
+			if err := run(t.Context(), &env{bin: bin, out: t.Output(), short: true, given: func(string) string { return "" }}, p); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestSmallProofs runs proofs that take long in a small size.
+func TestSmallProofs(t *testing.T) {
+	t.Parallel()
+	for _, small := range []struct {
+		name     string
+		root     bool
+		settings map[string]string
+	}{
+		{"kills", false, map[string]string{"KILLS": "50"}},
+		{"client-cuts", false, map[string]string{"STEP": "89"}},
+		{"drain", false, map[string]string{"ROUNDS": "3"}},
+		{"failpoints", false, map[string]string{"ROUNDS": "1", "POINT": "outbox-sent"}},
+		{"faults", true, map[string]string{"FAULT": "disk full"}},
+	} {
+		t.Run(small.name, func(t *testing.T) {
+			t.Parallel()
+			if small.root && os.Getuid() != 0 {
+				t.Skip("a small disk is mounted, which takes root")
+			}
+			given := func(name string) string { return small.settings[name] }
+			if err := runNamed(t.Context(), &env{bin: bin, out: t.Output(), given: given}, small.name); err != nil {
 				t.Error(err)
 			}
 		})

@@ -25,7 +25,7 @@ const (
 
 // soak sends at half of what the gateway takes, for MINUTES, and watches its memory, goroutines and descriptors.
 func soak(ctx context.Context, e *env) (err error) {
-	minutes, err := number("MINUTES", 20)
+	minutes, err := e.number("MINUTES", 20)
 	if err != nil {
 		return err
 	}

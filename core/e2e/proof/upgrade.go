@@ -30,7 +30,7 @@ const (
 // upgrade puts this build in place of an older one, FROM (a revision), while mail is held, retried and kept: what the old one took, the new one
 // sees through, and the old one does not touch what it would misread.
 func upgrade(ctx context.Context, e *env) error {
-	from := setting("FROM", upgradeFrom)
+	from := e.setting("FROM", upgradeFrom)
 	source := filepath.Join(e.scratch, "old")
 	bin := filepath.Join(source, "bin")
 	if err := buildRevision(ctx, from, source, bin); err != nil {
@@ -50,7 +50,7 @@ func upgrade(ctx context.Context, e *env) error {
 	}
 	e.printf("from %s, schema %d, to this build, schema %d", from, before, now)
 	var short error
-	for _, store := range strings.Fields(setting("STORES", "sqlite postgres")) {
+	for _, store := range strings.Fields(e.setting("STORES", "sqlite postgres")) {
 		for _, way := range []string{"SIGTERM", "kill"} {
 			if err := upgradeOn(ctx, e, bin, store, way, before < now); err != nil {
 				if !errors.Is(err, errShort) {
