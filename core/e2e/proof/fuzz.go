@@ -18,8 +18,9 @@ import (
 
 const (
 	fuzzTime = 10 * time.Second
-	// fuzzMinimize is how many tries an input that reaches new code is made smaller in: without a bound that takes all of the time.
-	fuzzMinimize = "100x"
+	// fuzzMinimize is how many tries an input that reaches new code is made smaller in: without a bound that takes all of the time, and
+	// they count as one input where it is looked what one takes.
+	fuzzMinimize = "10x"
 	// fuzzGrace is how long building and minimising may take beyond the time for trying.
 	fuzzGrace = 3 * time.Minute
 	// fuzzAttempts is how often a target is tried where the tool failed, not the target.
@@ -28,6 +29,7 @@ const (
 	seedTimes    = 4
 	nothingTried = "NOTHING WAS TRIED"
 	crashes      = "CRASHES"
+	takesLong    = "TAKES MORE THAN"
 )
 
 // readerPackages are those that read bytes from outside, below the module's root. Each has to have a target.
@@ -186,8 +188,8 @@ func goCommand(ctx context.Context, arguments ...string) (string, error) {
 	return string(out), err
 }
 
-// run tries one target. Two failures are the tool's on a busy machine, and it is then tried again: the end of the time itself, without an
-// input; and an input that was not done after ten seconds of the clock, whatever the worker had of the processor, and does well alone.
+// run tries one target. Some failures are the tool's, and it is then tried again: the end of the time itself, without an input; and an
+// input that does well alone, but was not done after ten seconds of the clock, whatever the worker had of the processor, or was made smaller.
 func (t fuzzTarget) run(ctx context.Context, each time.Duration) fuzzed {
 	for attempt := 1; ; attempt++ {
 		r, out := t.try(ctx, each)
@@ -195,7 +197,7 @@ func (t fuzzTarget) run(ctx context.Context, each time.Duration) fuzzed {
 		case again && r.failed == nothingTried: // the time was over before the seeds were read
 			each = seedTimes * each
 		case again && r.failed != "" && r.crash == "" && strings.Contains(out, "context deadline exceeded") && !strings.Contains(out, "panic"):
-		case again && r.failed == crashes && strings.Contains(out, "hung or terminated unexpectedly") && t.doesWell(ctx, out):
+		case again && maybeBusy(r, out) && t.doesWell(ctx, out):
 			if r.crash == "" { // it was a seed
 				continue
 			}
@@ -210,6 +212,12 @@ func (t fuzzTarget) run(ctx context.Context, each time.Duration) fuzzed {
 			return r
 		}
 	}
+}
+
+// maybeBusy reports whether a failure may be that of a busy machine, or of many tries to make an input smaller.
+func maybeBusy(r fuzzed, out string) bool {
+	return strings.Contains(out, "hung or terminated unexpectedly") &&
+		(r.failed == crashes || strings.HasPrefix(r.failed, takesLong) && strings.Contains(out, "while minimizing"))
 }
 
 // doesWell tries the input that failed alone, and reports whether it passes within the limits.

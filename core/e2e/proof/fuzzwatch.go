@@ -87,7 +87,7 @@ func (o *fuzzOutput) watch(ctx context.Context, coordinator int, limits fuzzLimi
 		case memory > limits.largest:
 			excess = fmt.Sprintf("TAKES %d MiB", memory>>20)
 		case used-last.since > limits.slowest+reportEvery:
-			excess = fmt.Sprintf("TAKES MORE THAN %v", limits.slowest)
+			excess = fmt.Sprintf("%s %v", takesLong, limits.slowest)
 		default:
 			continue
 		}
