@@ -42,7 +42,7 @@ func TestSmallProofs(t *testing.T) {
 		root     bool
 		settings map[string]string
 	}{
-		{"kills", false, map[string]string{"KILLS": "50"}},
+		{"kills", false, map[string]string{"KILLS": "25"}},
 		{"client-cuts", false, map[string]string{"STEP": "89"}},
 		{"drain", false, map[string]string{"ROUNDS": "3"}},
 		{"failpoints", false, map[string]string{"ROUNDS": "1", "POINT": "outbox-sent"}},
@@ -54,7 +54,7 @@ func TestSmallProofs(t *testing.T) {
 				t.Skip("a small disk is mounted, which takes root")
 			}
 			given := func(name string) string { return small.settings[name] }
-			if err := runNamed(t.Context(), &env{bin: bin, out: t.Output(), given: given}, small.name); err != nil {
+			if err := runNamed(t.Context(), &env{bin: bin, out: t.Output(), short: true, given: given}, small.name); err != nil {
 				t.Error(err)
 			}
 		})
