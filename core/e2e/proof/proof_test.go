@@ -34,9 +34,9 @@ func TestQuickProofs(t *testing.T) {
 	}
 }
 
-// TestSmallProofs runs proofs that take long in a small size.
+// TestSmallProofs runs proofs that take long in a small size, one after the other: what they do to the gateway loads the machine, and one
+// judges how soon it is back.
 func TestSmallProofs(t *testing.T) {
-	t.Parallel()
 	for _, small := range []struct {
 		name     string
 		root     bool
@@ -49,7 +49,6 @@ func TestSmallProofs(t *testing.T) {
 		{"faults", true, map[string]string{"FAULT": "disk full"}},
 	} {
 		t.Run(small.name, func(t *testing.T) {
-			t.Parallel()
 			if small.root && os.Getuid() != 0 {
 				t.Skip("a small disk is mounted, which takes root")
 			}
