@@ -77,15 +77,16 @@ func TestGreedyFuzzTargetsAreEnded(t *testing.T) {
 	if err := packages[0].build(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"FuzzSlow": "TAKES MORE THAN 1s", "FuzzLarge": "TAKES ", "FuzzModest": "", "FuzzStarved": ""} {
+	for name, want := range map[string]string{"FuzzSlow": "TAKES MORE THAN 100ms", "FuzzLarge": "TAKES ", "FuzzModest": "", "FuzzStarved": ""} {
 		lasts := time.Minute // which the greedy ones do not see
+		slowest := 100 * time.Millisecond
 		switch name {
 		case "FuzzModest":
 			lasts = time.Second
 		case "FuzzStarved":
-			lasts = 12 * time.Second // the tool waits for ten
+			lasts, slowest = 12*time.Second, time.Minute // the tool waits for ten, and what it tries then does nothing wrong
 		}
-		limits := fuzzLimits{slowest: time.Second, largest: 128 << 20}
+		limits := fuzzLimits{slowest: slowest, largest: 128 << 20}
 		r := fuzzTarget{packages[0], name, limits}.run(t.Context(), lasts)
 		if !strings.HasPrefix(r.failed, want) || want == "" && r.failed != "" {
 			t.Errorf("%s: %q, want %q", name, r.failed, want)

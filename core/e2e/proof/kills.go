@@ -20,7 +20,7 @@ const (
 	drainAfterKills = 5 * time.Minute
 	restartLimit    = 2 * time.Second
 	// slowStarts is how many times as long as the first start, without load, a restart may take in the tests, whose machine is busy.
-	slowStarts = 3
+	slowStarts = 10
 )
 
 // kills kills the gateway at random times under mixed load. KILLS says how often on each store, SEED when and what.
